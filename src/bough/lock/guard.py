@@ -1,0 +1,147 @@
+"""The guard ``<path>.lock.guard``: the kernel lock among our processes, and the counter of tokens.
+
+It keeps invariant 1 (the lock is on the inode to which the name leads) and invariant 5 (tokens strictly increase) of
+:mod:`bough.lock.session_lock`. The file is made once and never removed. One thread at a time uses a Guard.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import time
+
+from bough.errors import StoreUnavailableError
+from bough.lock.fetch import Fetch
+from bough.lock.files import Ident, check_guard, gate, ident, open_plain
+
+TRANSIT = 0.02
+"""Seconds that one who does not want to wait gives a guard that is locked while no record is published: its holder is
+just coming, going, or letting go of a lock that nobody waits for any more."""
+_RESTARTS = 100
+_TOKEN_LIMIT = 10**18
+
+
+class FolderMovedError(Exception):
+    """The path leads to another folder than it did: whoever asked has to find the Place of that one."""
+
+
+class Guard:
+    __slots__ = ("_counted", "_fd", "_fetch", "_folder", "_folder_ident", "_ident", "_lock", "_path")
+
+    def __init__(self, path: str, lock: str, folder: str, folder_ident: Ident) -> None:
+        self._path = path
+        self._lock = lock
+        self._folder = folder
+        self._folder_ident = folder_ident
+        self._fd = -1
+        self._ident: Ident = (0, 0)
+        self._fetch: Fetch | None = None
+        self._counted = -1
+
+    @property
+    def is_open(self) -> bool:
+        return self._fd >= 0
+
+    def is_in_its_folder(self) -> bool:
+        try:
+            return ident(os.stat(self._folder)) == self._folder_ident
+        except OSError:
+            return False
+
+    def lock(self, deadline: float) -> bool:
+        """Get the kernel lock; False when it did not come by ``deadline``.
+
+        Raises OSError, StoreUnavailableError, FolderMovedError.
+        """
+        for _ in range(_RESTARTS):
+            if self._fd < 0:
+                self._open()
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not self._wait(deadline):
+                    return False
+            # Invariant 1: the lock counts only on the inode that the name leads to; somebody may have removed it.
+            try:
+                status = os.lstat(self._path)
+                if ident(status) == self._ident and status.st_nlink == 1:
+                    return True
+            except FileNotFoundError:
+                pass
+            self.close()
+            if not self.is_in_its_folder():
+                raise FolderMovedError
+        raise StoreUnavailableError(f"{self._path} is replaced again and again", hint="find out by whom")
+
+    def _open(self) -> None:
+        with gate:
+            fd = self._fd = open_plain(self._path, os.O_RDWR | os.O_CREAT)
+        try:
+            self._ident = check_guard(fd, self._path)
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait(self, deadline: float) -> bool:
+        """Wait for the lock on a guard that is locked by another; afterwards ``_fd`` has it."""
+        if deadline == math.inf:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            return True
+        now = time.monotonic()
+        if deadline <= now:
+            if os.path.lexists(self._lock):
+                return False
+            deadline = now + TRANSIT
+        fetch = self._fetch
+        if fetch is None or not fetch.want():
+            with gate:
+                fetch = self._fetch = Fetch(open_plain(self._path, os.O_RDWR | os.O_CREAT))
+            fetch.start()
+        if not fetch.take(deadline):
+            return False
+        with gate:
+            os.close(self._fd)
+            self._fd = fetch.detach()
+            self._fetch = None
+        self._ident = ident(os.fstat(self._fd))
+        return True
+
+    def visit(self) -> bool:
+        """After locking: True when nobody had the guard since this process counted a token. Else a token is passed
+        over, so that he who had it before sees by the counter that somebody has been here, whatever comes of it."""
+        stored = os.pread(self._fd, 20, 0)
+        counted = int(stored) if len(stored) == 20 and stored.isdigit() else 0
+        if counted == self._counted:
+            return True
+        self._counted = max(self._counted, counted if counted < _TOKEN_LIMIT else 0)
+        self.count()
+        return False
+
+    def count(self) -> int:
+        """The next token, stored before it is used (invariant 5). Call it after :meth:`visit`, inside the hold.
+
+        It is the clock in microseconds, or one more than the last where that is not ahead of the clock. So it also
+        grows where the counter was lost with its file, or by a power cut (it is not synced).
+        """
+        token = max(self._counted + 1, time.time_ns() // 1000)
+        os.pwrite(self._fd, b"%020d\n" % token, 0)
+        self._counted = token
+        return token
+
+    def unlock(self) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        with gate:
+            fd, self._fd = self._fd, -1
+            if fd >= 0:
+                os.close(fd)
+
+    def forget(self) -> None:
+        """In a forked child: close the copies, and unlock nothing for the parent, who shares the open file."""
+        self.close()
+        if self._fetch is not None:
+            self._fetch.close()
+            self._fetch = None
+        self._counted = -1

@@ -1,0 +1,117 @@
+"""The changes that the verbs commit, as pure functions on branch records, and the checks of what people ask for.
+
+A new branch always gets a new tip segment with a globally unique id, never one derived from anything: two programs
+that make the same branch at the same moment must not write to the same segment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+from bough import codec, history
+from bough.errors import InvalidIdError, InvalidMessageError, InvalidRequestError
+from bough.model import BranchRecord, Change, History, Message, Piece, Put, Tip
+from bough.stores.base import check_id
+
+MAX_SLUG = 40
+
+
+def new_id() -> str:
+    """A globally unique id, for a segment or a change."""
+    return uuid4().hex
+
+
+def check_name(name: object) -> None:
+    """``InvalidRequestError`` unless ``name`` can name a branch: what can be an id can be a name."""
+    try:
+        check_id(name)
+    except InvalidIdError as error:
+        raise InvalidRequestError(str(error).replace("cannot be an id", "cannot be a name")) from None
+
+
+def free_id(name: str, taken: Collection[str]) -> str:
+    """An id that people can type: the name in ``a-z0-9-``, or ``branch``; with ``-2``, ``-3`` … where it is taken."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_SLUG].rstrip("-") or "branch"
+    candidate, number = slug, 1
+    while candidate in taken:
+        number += 1
+        candidate = f"{slug}-{number}"
+    return candidate
+
+
+def put_new(branch_id: str, name: str, parent: BranchRecord | None = None, index: int | None = None) -> Put:
+    """A new branch with the first ``index`` messages of the parent, all if None. ``InvalidRequestError`` outside."""
+    start: History = ()
+    if parent is not None:
+        index = parent.length if index is None else index
+        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index <= parent.length:
+            raise InvalidRequestError(
+                f"message index {index!r} is outside 0..{parent.length} of branch {parent.id!r}",
+                hint="the index counts the messages that the new branch shall begin with",
+            )
+        start = history.cut(parent.history, 0, index)
+    at = codec.now()
+    record = BranchRecord(
+        id=branch_id,
+        name=name,
+        history=start,
+        tip=Tip(new_id(), 0),
+        created_at=at,
+        updated_at=at,
+        parent_id=parent.id if parent else None,
+        parent_message_index=index,
+    )
+    return Put(record=record, expected=None)
+
+
+def put_again(record: BranchRecord, **fields: Any) -> Put:
+    """The branch with other ``fields``, if it is still where it was seen."""
+    return Put(record=replace(record, updated_at=codec.now(), **fields), expected=record.version)
+
+
+def put_messages(record: BranchRecord, held: Sequence[Message], wanted: Sequence[Mapping[str, Any]]) -> Put | None:
+    """The branch with ``wanted`` for its messages, which are ``held``; None where they are the same already.
+
+    The longest equal beginning keeps its identity, then the longest equal end; what is between is new. Equal is what
+    has the same encoding: to Python ``1 == True == 1.0``. ``InvalidMessageError``.
+    """
+    old = [codec.encode_found(message) for message in held]
+    new = [_encode(codec.encode_found, message, index) for index, message in enumerate(wanted)]
+    head = _equal_run(old, new)
+    tail = _equal_run(old[head:][::-1], new[head:][::-1])
+    # What another program wrote may stay, a lone surrogate in it included; what is new is held to our own rules.
+    fresh = [_encode(codec.encode, wanted[index], index) for index in range(head, len(new) - tail)]
+    segment, at = record.tip
+    pieces = history.concat(
+        history.cut(record.history, 0, head),
+        (Piece(segment, at, at + len(fresh)),),
+        history.cut(record.history, len(old) - tail, len(old)),
+    )
+    if pieces == record.history:
+        return None
+    return replace(put_again(record, history=pieces, tip=Tip(segment, at + len(fresh))), messages=fresh)
+
+
+def _equal_run(left: Sequence[bytes], right: Sequence[bytes]) -> int:
+    run = 0
+    for mine, other in zip(left, right, strict=False):
+        if mine != other:
+            break
+        run += 1
+    return run
+
+
+def _encode(encode: Callable[[Mapping[str, Any]], bytes], message: Mapping[str, Any], index: int) -> bytes:
+    try:
+        return encode(message)
+    except InvalidMessageError as error:
+        raise InvalidMessageError(error.path, error.reason, index=index) from None
+
+
+def change(kind: str, *puts: Put, **fields: Any) -> Change:
+    """One operation of the verb ``kind``; ``fields`` are those of :class:`bough.model.Change`."""
+    return Change(id=new_id(), kind=kind, puts=puts, **fields)

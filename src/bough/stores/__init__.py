@@ -1,0 +1,36 @@
+"""Stores, and the one function that opens them by URL."""
+
+from __future__ import annotations
+
+import os
+
+from bough.errors import UnsupportedFormatError
+from bough.stores.base import Durability, Store
+
+DEFAULT_FOLDER = "~/.codebuddy/branches"
+
+
+def open_store(
+    url: str | os.PathLike[str] | None = None, *, durability: Durability = "full", lock_timeout: float = 10.0
+) -> Store:
+    """Opens the store that ``url`` names: ``json:PATH``, a bare path (JSON too), ``memory:`` (a new, empty one each
+    time), or None for JSON files in ``~/.codebuddy/branches``.
+
+    ``lock_timeout`` is how many seconds a commit waits for another writer before ``SessionLockedError``.
+    Nothing is created before the first commit. Raises ``UnsupportedFormatError`` for an unknown scheme and
+    ``StoreUnavailableError`` where the path cannot hold a store.
+    """
+    text = os.fspath(DEFAULT_FOLDER if url is None else url)
+    scheme, colon, rest = text.partition(":")
+    if text == "memory:":
+        from bough.stores.memory import MemoryStore
+
+        return MemoryStore()
+    if colon and scheme.isalpha() and len(scheme) > 1 and scheme != "json":
+        raise UnsupportedFormatError(
+            f"no store is known for {text!r}", hint="a store is json:PATH, a plain path, or memory:"
+        )
+    path = rest if colon and scheme == "json" else text
+    from bough.stores.json_files import JsonFilesStore
+
+    return JsonFilesStore(os.path.expanduser(path), durability=durability, lock_timeout=lock_timeout)

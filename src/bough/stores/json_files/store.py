@@ -1,0 +1,253 @@
+"""Sessions as folders of plain JSON files: the default store.
+
+The parts, from the outside in: this module (sessions, locks, errors) → :mod:`.writer` (commits, repair) →
+:mod:`.folder` (reading a whole state) → :mod:`.document`, :mod:`.lines`, :mod:`.digest` (one branch's file),
+:mod:`.log` (operations), :mod:`.reconcile` (what other programs wrote), :mod:`.names`, :mod:`.disk`.
+
+Programs that follow the same lock protocol exclude each other. One that writes without the lock at the same moment can
+lose its own or our last message: the promise is for programs that take turns.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from bough.errors import (
+    BranchMovedError,
+    BranchNotFoundError,
+    CorruptBranchError,
+    SessionLockedError,
+    SessionNotFoundError,
+    StoreUnavailableError,
+)
+from bough.lock import SessionLock
+from bough.model import Append, Change, Commit, History, Message, Operation, SessionState
+from bough.stores.base import MAX_ID_BYTES, Durability, check_id
+from bough.stores.json_files.content import messages
+from bough.stores.json_files.disk import Disk, open_file, read_range, refusing
+from bough.stores.json_files.folder import Folder, StaleError
+from bough.stores.json_files.log import NAME as LOG
+from bough.stores.json_files.names import plain_name, to_id, to_name
+from bough.stores.json_files.view import state_of, view_of
+from bough.stores.json_files.writer import Writer
+
+_NAMED = "session.id"
+
+
+class _Session:
+    """What is kept open for one session."""
+
+    def __init__(self, path: str, session_id: str, disk: Disk) -> None:
+        self.folder = Folder(path, session_id, disk)
+        self.writer = Writer(self.folder, disk)
+        self.lock = SessionLock(os.path.join(path, "session"))
+
+    def take_lock(self, timeout: float) -> None:
+        """``SessionLockedError``, naming the holder, where it does not come in time."""
+        if not self.lock.acquire(timeout):
+            raise SessionLockedError(self.folder.path, self.lock.get_lock_holder())
+
+
+class JsonFilesStore:
+    """A folder of session folders. Nothing is created before the first commit."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durability: Durability = "full",
+        lock_timeout: float = 10.0,
+        disk: Disk | None = None,
+    ) -> None:
+        self._root = os.path.abspath(os.fspath(path))
+        self._disk = disk or Disk(durable=durability == "full")
+        self._lock_timeout = lock_timeout
+        self._sessions: dict[str, _Session] = {}
+        self._mutex = threading.Lock()
+        self._closed = False
+        if os.path.lexists(self._root) and not os.path.isdir(self._root):
+            raise StoreUnavailableError(
+                f"{self._root}: a file is where the store's folder should be", hint="name a folder, or move the file"
+            )
+
+    @property
+    def url(self) -> str:
+        return f"json:{self._root}"
+
+    def sessions(self) -> list[str]:
+        self._check_open()
+        with refusing(self._root):
+            try:
+                names = os.listdir(self._root)
+            except FileNotFoundError:
+                return []
+            found = [self._session_id(name) for name in names if not name.startswith(".")]
+            return sorted(id_ for id_ in found if id_ is not None)
+
+    def load(self, session_id: str, *, only: Collection[str] | None = None) -> SessionState:
+        folder = self._session(session_id).folder
+        with refusing(folder.path):
+            if only is None and not folder.exists():
+                return SessionState(session_id=session_id, head=None, branches={})
+            return state_of(folder, view_of(folder, only))
+
+    def read(self, session_id: str, history: History) -> list[Message]:
+        folder = self._session(session_id).folder
+        with refusing(folder.path):
+            return messages(folder, history)
+
+    def commit(self, session_id: str, change: Append | Change) -> Commit:
+        session = self._session(session_id)
+        with refusing(session.folder.path):
+            if isinstance(change, Append):
+                return self._append(session, change)
+            self._make_folder(session.folder.path)
+            with self._held(session):
+                self._name_folder(session)
+                return session.writer.change(change)
+
+    def _append(self, session: _Session, change: Append) -> Commit:
+        try:
+            session.take_lock(self._lock_timeout)
+        except StoreUnavailableError:
+            if os.path.lexists(session.folder.path):
+                raise
+            raise BranchNotFoundError(session.folder.session_id, change.branch_id) from None
+        try:
+            return session.writer.append(change)
+        except StaleError:
+            raise _changed_without_lock(session) from None
+        finally:
+            session.lock.release()
+
+    def operations(self, session_id: str) -> Iterator[Operation]:
+        folder = self._session(session_id).folder
+        with refusing(folder.path):
+            for entry in folder.log.backwards():
+                yield entry.operation
+
+    @contextmanager
+    def lock(self, session_id: str) -> Iterator[SessionLock]:
+        session = self._session(session_id)
+        if not session.folder.exists():
+            raise SessionNotFoundError(session_id)
+        with self._held(session) as held:
+            yield held
+
+    def path(self, session_id: str, branch_id: str | None = None) -> str:
+        """The folder of a session, or the file of a branch. ``BranchNotFoundError`` where there is no such file."""
+        folder = self._session(session_id).folder
+        if branch_id is None:
+            return folder.path
+        document = view_of(folder, (branch_id,)).documents.get(branch_id)
+        if document is None:
+            raise BranchNotFoundError(session_id, branch_id)
+        return folder.file(document.name)
+
+    def close(self) -> None:
+        with self._mutex:
+            self._closed = True
+            self._sessions.clear()
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailableError(f"{self.url} is closed")
+
+    def _session(self, session_id: str) -> _Session:
+        self._check_open()
+        session = self._sessions.get(session_id) or self._find(session_id)
+        try:
+            status = os.lstat(session.folder.path)
+        except OSError:
+            return self._find(session_id)
+        if stat.S_ISLNK(status.st_mode):
+            reason = "the session's folder is a symbolic link; it is not followed"
+            raise CorruptBranchError(session.folder.path, reason, session_id=session_id)
+        return session
+
+    def _find(self, session_id: str) -> _Session:
+        """What is kept of a session, anew where it has another folder than before: another program may have made it."""
+        check_id(session_id)
+        with self._mutex:
+            path = os.path.join(self._root, self._folder_name(session_id))
+            session = self._sessions.get(session_id)
+            if session is None or session.folder.path != path:
+                session = self._sessions[session_id] = _Session(path, session_id, self._disk)
+        return session
+
+    def _folder_name(self, session_id: str) -> str:
+        """Ours, or the id itself where another program made the folder."""
+        name, plain = to_name(session_id), plain_name(session_id)
+        if plain is None or plain == name or os.path.lexists(os.path.join(self._root, name)):
+            return name
+        try:
+            return plain if plain in os.listdir(self._root) else name
+        except OSError:
+            return name
+
+    def _session_id(self, name: str) -> str | None:
+        """The session that a folder is, or None."""
+        path = os.path.join(self._root, name)
+        if os.path.islink(path) or not os.path.isdir(path):
+            return None
+        if not Folder(path, name, self._disk).exists():
+            return None
+        try:
+            id_ = check_id(to_id(name) or self._named(path))
+        except (OSError, ValueError):
+            return None
+        return id_ if self._folder_name(id_) == name else None
+
+    def _named(self, path: str) -> str:
+        """The id that a folder with a cut name notes. OSError, ValueError."""
+        descriptor = open_file(os.path.join(path, _NAMED))
+        try:
+            return read_range(descriptor, 0, MAX_ID_BYTES + 1).decode()
+        finally:
+            os.close(descriptor)
+
+    def _make_folder(self, path: str) -> None:
+        """Makes the session's folder. Until its first operation nobody is sure that its name is on the disk: who made
+        it may have died before that."""
+        if os.path.exists(os.path.join(path, LOG)):
+            return
+        with self._mutex:
+            missing: list[str] = []
+            above = path
+            while not os.path.isdir(above):
+                missing.append(above)
+                above = os.path.dirname(above)
+            for folder in reversed(missing):
+                self._disk.make_folder(folder)
+            for _ in range(max(3, len(missing))):  # the default store is three folders below the home folder
+                path = os.path.dirname(path)
+                if os.access(path, os.W_OK):
+                    self._disk.sync_folder(path)
+
+    def _name_folder(self, session: _Session) -> None:
+        """Notes the session's id where the folder's name does not say it. Under the lock."""
+        path = os.path.join(session.folder.path, _NAMED)
+        if to_id(os.path.basename(session.folder.path)) is None and not os.path.lexists(path):
+            self._disk.write_file(path, [session.folder.session_id.encode()])
+
+    @contextmanager
+    def _held(self, session: _Session) -> Iterator[SessionLock]:
+        session.take_lock(self._lock_timeout)
+        try:
+            yield session.lock
+        except StaleError:
+            raise _changed_without_lock(session) from None
+        finally:
+            session.lock.release()
+
+
+def _changed_without_lock(session: _Session) -> BranchMovedError:
+    return BranchMovedError(
+        session.folder.session_id, session.folder.path, "was changed by a program that does not take the lock"
+    )

@@ -1,0 +1,95 @@
+"""The command ``bough``: parse, one call of the manager, render. A thin face; every rule stands in the layers below.
+
+One file a command in :mod:`bough.cli.commands`, imported when that command is named, so that ``bough --version`` costs
+little more than importing click.
+
+1. stdout carries what was asked for, stderr ``error:``, ``hint:`` and ``warning:`` lines. With ``--json`` stdout is one
+   JSON object whatever happens, and stderr is empty (docs/json-output.md).
+2. Exit codes: 0 done, 1 error, 2 usage, 3 the branch was moved by someone else, 4 locked, 5 corrupt, 130 Ctrl-C.
+3. A command that only looks makes no session and no folder.
+4. Nothing that a message or an id holds reaches the terminal as a control character (:mod:`bough.cli.text`).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+import bough
+from bough.cli.app import App, Group
+
+SECTIONS = {
+    "Begin": ("demo", "import"),
+    "Converse": ("add", "show", "log"),
+    "Branch out": ("branch", "fork", "switch", "merge", "rename", "delete"),
+    "Take it back": ("undo",),
+    "Find things": ("sessions", "path"),
+    "Set up": ("completion",),
+}
+"""Every command, grouped by what people do."""
+
+
+class Bough(Group):
+    """The top command: knows the others by name only, and turns errors into lines and exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for names in SECTIONS.values() for name in names]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = "import_" if cmd_name == "import" else cmd_name
+        command: click.Command = import_module(f"bough.cli.commands.{module}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, self.list_commands(ctx)))
+        for title, names in SECTIONS.items():
+            commands = [(name.ljust(width), self.get_command(ctx, name)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl([(name, command.get_short_help_str(70)) for name, command in commands if command])
+
+    def main(  # type: ignore[override]  # always "standalone", with our own lines and exit codes
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> NoReturn:
+        args = sys.argv[1:] if args is None else list(args)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # an ASCII terminal must not be an error
+        app = extra["obj"] = App()
+        if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+            extra["color"] = False
+        try:
+            code = super().main(args, prog_name or "bough", standalone_mode=False, **extra)
+        except Exception as error:
+            from bough.cli.failures import report
+
+            code = report(error, app, args, color=extra.get("color"))
+            if code is None:
+                raise
+        sys.exit(code or 0)
+
+
+@click.group(
+    "bough",
+    cls=Bough,
+    invoke_without_command=True,
+    epilog="--store, --session and --json may also stand after the command. `bough COMMAND --help` has examples.",
+)
+@click.version_option(bough.__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Version control for AI conversations: fork, switch, merge and undo, kept as plain JSON files."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def run() -> NoReturn:
+    """The entry point of the command ``bough``."""
+    cli.main()

@@ -1,0 +1,207 @@
+"""What every command shares: the global options, the way to the session, naming a branch, and answering."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from bough.branch import ConversationBranch
+    from bough.manager import ConversationBranchManager
+    from bough.model import SessionState
+    from bough.stores.base import Store
+
+JSON_VERSION = 1
+"""The number under ``bough`` in what ``--json`` prints; it changes when a reader of the old shape would stumble."""
+
+
+class App:
+    """What a command was told by the global options, and how it answers."""
+
+    def __init__(self) -> None:
+        self.store_url: str | None = None
+        self.session: str | None = None
+        self.json = False
+        self.warnings: list[str] = []
+        self._opened: dict[str, str] = {}
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """The store that was asked for; what it mends meanwhile is told as a warning."""
+        from bough.errors import RepairWarning
+        from bough.stores import open_store
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", RepairWarning)
+            warnings.showwarning = lambda message, *_: self.warn(str(message))
+            store = open_store(self.store_url)
+            try:
+                yield store
+            finally:
+                store.close()
+
+    @contextmanager
+    def manager(self, *, create: bool = False) -> Iterator[ConversationBranchManager]:
+        """The session that was asked for. Without ``create`` one that is not there is ``SessionNotFoundError``."""
+        from bough.manager import ConversationBranchManager
+
+        with self.store() as store, ConversationBranchManager(self.session, store=store, create=create) as manager:
+            self._opened = {"session": manager.session_id}
+            self.warn_of(store.load(manager.session_id))
+            yield manager
+
+    def warn_of(self, state: SessionState) -> None:
+        """Tells what is not as it should be in a session."""
+        for finding in state.findings:
+            self.warn(f"{finding.place}: {finding.problem}")
+
+    def warn(self, text: str) -> None:
+        """A ``warning:`` line, or with ``--json`` one of the answer's ``warnings``."""
+        from bough.cli.text import plain
+
+        if self.json:
+            self.warnings.append(text)
+        else:
+            click.echo(click.style("warning: ", fg="yellow") + plain(text), err=True)
+
+    def answer(self, result: dict[str, Any], *lines: str) -> None:
+        """The command's one answer: ``result`` as JSON, or the lines for people."""
+        if not self.json:
+            for line in lines:
+                click.echo(line)
+            return
+        command = click.get_current_context().command_path.partition(" ")[2]
+        self.answer_json({"command": command, **self._opened, **result, "warnings": self.warnings})
+
+    def answer_json(self, result: dict[str, Any]) -> None:
+        """One line of JSON, numbers exact, with no character that could drive a terminal."""
+        from bough.cli.text import json_line
+
+        click.echo(json_line({"bough": JSON_VERSION, **result}))
+
+
+def _take(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    if value is not None and param.name is not None:
+        setattr(ctx.ensure_object(App), param.name, value)
+
+
+def _global_options(*, after: bool) -> list[click.Parameter]:
+    """The options that every command takes. ``after`` a command's name they are hidden, and the environment, which
+    must not override what stands before it, has been heard."""
+
+    def option(*names: str, envvar: str | None = None, **attrs: Any) -> click.Option:
+        envvar = None if after else envvar
+        return click.Option(names, callback=_take, expose_value=False, hidden=after, envvar=envvar, **attrs)
+
+    return [
+        option(
+            "--store",
+            "store_url",
+            metavar="URL",
+            envvar="BOUGH_STORE",
+            help="Where the sessions live: a folder, json:PATH.  [env: BOUGH_STORE; default: ~/.codebuddy/branches]",
+        ),
+        option(
+            "--session",
+            metavar="ID",
+            envvar="BOUGH_SESSION",
+            help="Which conversation.  [env: BOUGH_SESSION; default: default]",
+        ),
+        option("--json", is_flag=True, default=None, help="Answer with one JSON object (docs/json-output.md)."),
+    ]
+
+
+class Command(click.Command):
+    """A command that also takes the global options after its name."""
+
+    def __init__(self, *args: Any, **attrs: Any) -> None:
+        super().__init__(*args, **attrs)
+        self.params += _global_options(after=True)
+
+
+class Group(click.Group):
+    """A command with commands of its own, which takes the global options too."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **attrs: Any) -> None:
+        super().__init__(*args, **attrs)
+        self.params += _global_options(after=type(self) is Group)
+
+
+pass_app = click.make_pass_decorator(App)
+
+
+class BranchType(click.ParamType[str]):
+    """A branch as people name one. :func:`branch_id` finds out which; here it is completed from the session."""
+
+    name = "branch"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        from bough.errors import BoughError
+
+        app = ctx.ensure_object(App)
+        app.json = True  # a warning must not get between the shell and what is typed
+        try:
+            with app.manager() as manager:
+                branches = manager.get_all_branches()
+        except BoughError:
+            return []
+        return [CompletionItem(each.id, help=each.name) for each in branches if each.id.startswith(incomplete)]
+
+
+BRANCH = BranchType()
+
+MIN_PREFIX = 4
+"""Characters of an id's beginning that can stand for it."""
+
+
+def branch_id(manager: ConversationBranchManager, text: str) -> str:
+    """The id of the branch that ``text`` means: an id, else a name that only one branch has, else the beginning (4
+    characters or more) of only one id. ``InvalidRequestError`` where several fit, ``BranchNotFoundError`` where none.
+    """
+    from bough.errors import BranchNotFoundError, InvalidRequestError
+    from bough.stores.base import check_id
+
+    state = manager.store.load(manager.session_id)
+    if text in state.branches or any(finding.branch_id == text for finding in state.findings):
+        return text
+    by_name = sorted(record.id for record in state.branches.values() if record.name == text)
+    by_prefix = sorted(id_ for id_ in state.branches if id_.startswith(text)) if len(text) >= MIN_PREFIX else []
+    found = by_name or by_prefix
+    if len(found) > 1:
+        shown = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
+        raise InvalidRequestError(f"{text!r} could be several branches", hint=f"name one by its id: {shown}")
+    if not found:
+        raise BranchNotFoundError(manager.session_id, check_id(text))
+    return found[0]
+
+
+def find_branch(manager: ConversationBranchManager, text: str | None) -> ConversationBranch:
+    """The branch that ``text`` means, the current one if None."""
+    wanted = manager.get_current_branch_id() if text is None else branch_id(manager, text)
+    return manager.get_branch_history(wanted)[-1]
+
+
+def branch_json(branch: ConversationBranch) -> dict[str, Any]:
+    """A branch in an answer, without its messages."""
+    from bough.codec import time_text
+
+    return {
+        "id": branch.id,
+        "name": branch.name,
+        "length": len(branch.messages),
+        "parent_id": branch.parent_id,
+        "parent_message_index": branch.parent_message_index,
+        "created_at": time_text(branch.created_at),
+        "updated_at": time_text(branch.updated_at),
+        "metadata": None if branch.metadata is None else dict(branch.metadata),
+    }

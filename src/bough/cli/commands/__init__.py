@@ -1,0 +1,1 @@
+"""One command a module, each with a ``command``; imported when it is named."""

@@ -1,0 +1,38 @@
+"""``bough path``: where a branch's file is."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import click
+
+from bough.cli.app import BRANCH, App, Command, branch_id, pass_app
+
+
+@runtime_checkable
+class KeepsFiles(Protocol):
+    """A store that has a file for each branch."""
+
+    def path(self, session_id: str, branch_id: str | None = None) -> str: ...
+
+
+@click.command("path", cls=Command)
+@click.argument("branch", type=BRANCH, required=False)
+@pass_app
+def command(app: App, branch: str | None) -> None:
+    """Print where a branch's file is.
+
+    BRANCH is the current one where none is given.
+
+    \b
+    jq .messages "$(bough path)"
+    """
+    from bough.cli.text import plain
+    from bough.errors import InvalidRequestError
+
+    with app.manager() as manager:
+        wanted = manager.get_current_branch_id() if branch is None else branch_id(manager, branch)
+        if not isinstance(manager.store, KeepsFiles):
+            raise InvalidRequestError(f"the store {manager.store.url} keeps no files")
+        path = manager.store.path(manager.session_id, wanted)
+        app.answer({"branch": wanted, "path": path}, plain(path))

@@ -1,0 +1,157 @@
+"""Reading files of any format. Numbers cite the guarantees of ``bough.transfer``."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bough.errors import UnsupportedFormatError
+from bough.transfer import FORMATS, Conversation, Defect, jsonl, read_conversations
+
+CHAT = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}
+TREE = {
+    "message_tree_id": "t1",
+    "tree_state": "ready_for_export",
+    "prompt": {"message_id": "t1", "role": "prompter", "text": "hi", "replies": []},
+}
+
+
+def written(folder: Path, lines: Iterable[bytes | dict[str, Any]], name: str = "talk.jsonl") -> Path:
+    path = folder / name
+    path.write_bytes(
+        b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines)
+    )
+    return path
+
+
+def outcome(path: Path, **options: Any) -> list[int | tuple[int, str]]:
+    """For each item its line: bare for a conversation, with the reason for a defect."""
+    return [
+        item.line if isinstance(item, Conversation) else (item.line, item.reason)
+        for item in read_conversations(path, **options)
+    ]
+
+
+@pytest.mark.parametrize("first", [CHAT, TREE], ids=["openai-chat", "openassistant"])
+def test_a_format_is_recognised_whatever_the_file_is_called(tmp_path: Path, first: dict[str, Any]) -> None:
+    assert outcome(written(tmp_path, [first], "no suffix")) == [1]
+
+
+def test_a_format_given_by_name_is_not_guessed_at(tmp_path: Path) -> None:
+    path = written(tmp_path, [CHAT, TREE])
+    assert outcome(path) == outcome(path, format="openai-chat") == [1, (2, "messages is missing")]
+    assert outcome(path, format="openassistant") == [(1, "message_tree_id is missing"), 2]
+
+
+def test_every_format_is_recognised_by_one_only() -> None:
+    for example in (CHAT, TREE):
+        assert sum(each.recognises(example) for each in FORMATS.values()) == 1
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [[b"some text"], [{"role": "user"}], [{"messages": "no list"}], [b"[1]"], [b"{"] * 1000 + [CHAT]],
+    ids=["text", "another object", "another shape", "an array", "hopeless"],
+)
+def test_what_is_not_recognised_is_refused_before_anything_comes_out(
+    tmp_path: Path, lines: list[bytes | dict[str, Any]]
+) -> None:
+    with pytest.raises(UnsupportedFormatError, match="not recognised") as caught:
+        next(read_conversations(written(tmp_path, lines)))
+    assert "openassistant, openai-chat" in caught.value.hint
+
+
+def test_a_format_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedFormatError, match="'yaml'") as caught:
+        next(read_conversations(written(tmp_path, [CHAT]), format="yaml"))
+    assert "openassistant, openai-chat" in caught.value.hint
+
+
+def test_bad_lines_are_reported_and_stop_nothing(tmp_path: Path) -> None:
+    """Guarantee 2, from a broken first line to a torn last one."""
+    path = written(tmp_path, [b"{", CHAT, b"", b"  \t\r", b'{"messages":[NaN]}', b"[]", {"messages": [1]}, CHAT])
+    path.write_bytes(path.read_bytes() + b'{"messages":[{"role":')
+    found = list(read_conversations(path))
+    assert [(item.line, isinstance(item, Defect)) for item in found] == [
+        (1, True),
+        (2, False),
+        (5, True),
+        (6, True),
+        (7, True),
+        (8, False),
+        (9, True),
+    ]
+    assert {item.file for item in found} == {str(path)}
+    reasons = [item.reason for item in found if isinstance(item, Defect)]
+    assert reasons[1:4] == ["NaN is not JSON", "not a JSON object but list", "messages[0] is not an object but int"]
+    assert str(found[3]) == f"{path}:6: not a JSON object but list"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n"])
+def test_a_file_of_no_lines_has_no_conversations(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "empty"
+    path.write_bytes(content)
+    assert outcome(path) == outcome(path, format="openai-chat") == []
+
+
+def test_byte_order_mark_windows_lines_and_no_newline_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "windows.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(CHAT).encode() + b"\r\n" + json.dumps(CHAT).encode())
+    assert outcome(path) == [1, 2]
+
+
+def test_only_a_newline_ends_a_line(tmp_path: Path) -> None:
+    message = {"role": "user", "content": "\u2028\x85\x0b\x0c"}
+    path = tmp_path / "talk.jsonl"
+    path.write_text(json.dumps({"messages": [message]}, ensure_ascii=False), encoding="utf-8")
+    [found] = read_conversations(path)
+    assert isinstance(found, Conversation)
+    assert found.nodes[0].message == message
+
+
+def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        next(read_conversations(tmp_path / "nothing"))
+
+
+def test_progress_counts_every_byte_as_it_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path, [CHAT, b"", b"broken", CHAT])
+    heard: list[int] = []
+    behind = [heard[-1] for _ in read_conversations(path, progress=heard.append)]
+    assert heard == sorted(set(heard))
+    assert heard[-1] == path.stat().st_size
+    assert behind[0] < path.stat().st_size  # not only when all is read
+
+
+def test_an_overlong_line_is_a_defect_and_the_next_one_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonl, "MAX_LINE", 200)
+    long = {"messages": [{"role": "user", "content": "x" * 1000}]}
+    path = written(tmp_path, [CHAT, long, CHAT, long])
+    heard: list[int] = []
+    assert outcome(path, progress=heard.append) == [1, (2, "longer than 200 bytes"), 3, (4, "longer than 200 bytes")]
+    assert heard[-1] == path.stat().st_size
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_a_line_of_exactly_the_limit_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spare: int) -> None:
+    path = written(tmp_path, [CHAT, CHAT])
+    monkeypatch.setattr(jsonl, "MAX_LINE", path.stat().st_size // 2 + spare)
+    assert outcome(path) == [1, 2]
+
+
+def test_memory_holds_a_line_and_not_the_file(tmp_path: Path) -> None:
+    """Guarantee 1."""
+    path = written(tmp_path, ({"messages": [{"role": "user", "content": f"{n}" + "x" * 50_000}]} for n in range(400)))
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in read_conversations(path))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 400
+    assert peak < path.stat().st_size / 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import click
 
@@ -136,6 +136,13 @@ class Group(click.Group):
 
 
 pass_app = click.make_pass_decorator(App)
+
+
+@runtime_checkable
+class KeepsFiles(Protocol):
+    """A store that has a file for each branch."""
+
+    def path(self, session_id: str, branch_id: str | None = None) -> str: ...
 
 
 class BranchType(click.ParamType[str]):

@@ -28,7 +28,8 @@ def report(error: Exception, app: App, args: Sequence[str], *, color: bool | Non
         code, message, hint = 1, str(error), ""
     else:
         return None
-    if app.json or "--json" in args:
+    ours = args[: args.index("--")] if "--" in args else args  # what follows may be another program's
+    if app.json or "--json" in ours:
         detail = {"type": type(error).__name__, "message": message, "hint": hint, **_attributes(error)}
         app.answer_json({"error": detail, "warnings": app.warnings})
         return code

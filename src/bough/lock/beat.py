@@ -10,18 +10,13 @@ from __future__ import annotations
 import math
 import threading
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bough.lock.place import Hold
 
 
-class Beating(Protocol):
-    due: float
-    """When to call :meth:`beat`, by ``time.monotonic``; infinite for never."""
-
-    def beat(self) -> None:
-        """Renew the timestamp, set the next ``due``. Never raises."""
-
-
-holds: set[Beating] = set()
+holds: set[Hold] = set()
 """Every hold of this process. Who adds one calls :func:`watch` after it."""
 
 _next_due = math.inf

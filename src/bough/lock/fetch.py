@@ -10,11 +10,11 @@ never kept without an owner. The thread works on an open file of its own, so let
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 import time
 
+from bough.lock import system
 from bough.lock.files import gate
 
 
@@ -40,20 +40,21 @@ class Fetch:
 
     def _run(self) -> None:
         try:
-            fcntl.flock(self.fd, fcntl.LOCK_EX)
+            system.lock(self.fd)
         except OSError as error:
             self._error = error
         with self._mutex:
             self._over = True
             if not self._wanted:
                 self.close()
-        self._done.set()
+            self._done.set()
 
     def want(self) -> bool:
         """Ask for the lock again after a wait that was given up; False where the thread has let it go by now."""
         with self._mutex:
             if self._over:
                 return False
+            self._done.clear()  # woken for nothing, perhaps
             self._wanted = True
             return True
 
@@ -71,6 +72,10 @@ class Fetch:
             self.close()
             raise self._error
         return True
+
+    def wake(self) -> None:
+        """End the wait of whoever is in :meth:`take`."""
+        self._done.set()
 
     def detach(self) -> int:
         """The locked descriptor, from now on the caller's."""

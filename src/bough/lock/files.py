@@ -24,13 +24,16 @@ a number that means something else by then. Nothing that blocks is done under it
 may close its descriptors in the middle of another's opening.
 """
 
-_SAFE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK  # NONBLOCK: a planted FIFO must not hang the open
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_SAFE = _NOFOLLOW
+for _flag in ("O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK", "O_BINARY"):  # NONBLOCK: a planted FIFO must not hang the open
+    _SAFE |= getattr(os, _flag, 0)
 
 _HINTS = {
     errno.ENOLCK: "this file system refuses file locks; keep the session on another one",
-    errno.EPERM: "this file system may have no hard links; keep the session on another one",
+    errno.EPERM: "check who owns the folder and its permissions",
     errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some space",
+    getattr(errno, "EDQUOT", errno.ENOSPC): "free some space",
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "check who owns the folder and its permissions",
     errno.ENOENT: "the folder must exist",
@@ -61,6 +64,8 @@ def open_plain(path: str, flags: int) -> int:
 
     Raises OSError, and StoreUnavailableError for a symbolic link or whatever is not a regular file.
     """
+    if not _NOFOLLOW and os.path.islink(path):
+        raise refusal(path, "a symbolic link")
     try:
         fd = os.open(path, flags | _SAFE, 0o600)
     except OSError as error:
@@ -84,6 +89,10 @@ def check_guard(fd: int, path: str) -> Ident:
     status = os.fstat(fd)
     if status.st_nlink > 1:
         raise refusal(path, "a file with a second name (hard link)")
-    if status.st_uid != os.geteuid() and status.st_uid != os.stat(os.path.dirname(path)).st_uid:
+    if (
+        hasattr(os, "geteuid")
+        and status.st_uid != os.geteuid()
+        and status.st_uid != os.stat(os.path.dirname(path)).st_uid
+    ):
         raise refusal(path, f"a file of another user (uid {status.st_uid})")
     return ident(status)

@@ -6,20 +6,22 @@ It keeps invariant 1 (the lock is on the inode to which the name leads) and inva
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 import time
 
 from bough.errors import StoreUnavailableError
+from bough.lock import system
 from bough.lock.fetch import Fetch
 from bough.lock.files import Ident, check_guard, gate, ident, open_plain
+from bough.lock.system import pread, pwrite
 
 TRANSIT = 0.02
 """Seconds that one who does not want to wait gives a guard that is locked while no record is published: its holder is
 just coming, going, or letting go of a lock that nobody waits for any more."""
 _RESTARTS = 100
-_TOKEN_LIMIT = 10**18
+TOKEN_LIMIT = 10**18
+"""No token is that great: they are a clock's microseconds."""
 
 
 class FolderMovedError(Exception):
@@ -27,7 +29,7 @@ class FolderMovedError(Exception):
 
 
 class Guard:
-    __slots__ = ("_counted", "_fd", "_fetch", "_folder", "_folder_ident", "_ident", "_lock", "_path")
+    __slots__ = ("_counted", "_fd", "_fetch", "_folder", "_folder_ident", "_ident", "_lock", "_path", "is_called_off")
 
     def __init__(self, path: str, lock: str, folder: str, folder_ident: Ident) -> None:
         self._path = path
@@ -38,6 +40,7 @@ class Guard:
         self._ident: Ident = (0, 0)
         self._fetch: Fetch | None = None
         self._counted = -1
+        self.is_called_off = False
 
     @property
     def is_open(self) -> bool:
@@ -57,11 +60,8 @@ class Guard:
         for _ in range(_RESTARTS):
             if self._fd < 0:
                 self._open()
-            try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not self._wait(deadline):
-                    return False
+            if not system.try_lock(self._fd) and not self._wait(deadline):
+                return False
             # Invariant 1: the lock counts only on the inode that the name leads to; somebody may have removed it.
             try:
                 status = os.lstat(self._path)
@@ -86,7 +86,7 @@ class Guard:
     def _wait(self, deadline: float) -> bool:
         """Wait for the lock on a guard that is locked by another; afterwards ``_fd`` has it."""
         if deadline == math.inf:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            system.lock(self._fd)
             return True
         now = time.monotonic()
         if deadline <= now:
@@ -98,7 +98,8 @@ class Guard:
             with gate:
                 fetch = self._fetch = Fetch(open_plain(self._path, os.O_RDWR | os.O_CREAT))
             fetch.start()
-        if not fetch.take(deadline):
+        # Whoever calls it off sets the flag first and then looks for the fetch.
+        if not fetch.take(0.0 if self.is_called_off else deadline):
             return False
         with gate:
             os.close(self._fd)
@@ -107,14 +108,21 @@ class Guard:
         self._ident = ident(os.fstat(self._fd))
         return True
 
+    def call_off(self) -> None:
+        """From any thread: the wait under way ends."""
+        self.is_called_off = True
+        fetch = self._fetch
+        if fetch is not None:
+            fetch.wake()
+
     def visit(self) -> bool:
         """After locking: True when nobody had the guard since this process counted a token. Else a token is passed
         over, so that he who had it before sees by the counter that somebody has been here, whatever comes of it."""
-        stored = os.pread(self._fd, 20, 0)
+        stored = pread(self._fd, 20, 0)
         counted = int(stored) if len(stored) == 20 and stored.isdigit() else 0
         if counted == self._counted:
             return True
-        self._counted = max(self._counted, counted if counted < _TOKEN_LIMIT else 0)
+        self._counted = max(self._counted, counted if counted < TOKEN_LIMIT else 0)
         self.count()
         return False
 
@@ -125,12 +133,24 @@ class Guard:
         grows where the counter was lost with its file, or by a power cut (it is not synced).
         """
         token = max(self._counted + 1, time.time_ns() // 1000)
-        os.pwrite(self._fd, b"%020d\n" % token, 0)
+        pwrite(self._fd, b"%020d\n" % token, 0)
         self._counted = token
         return token
 
+    def surpass(self, token: int) -> int:
+        """A token greater than ``token``, which comes from elsewhere. Inside the hold."""
+        self._counted = max(self._counted, token)
+        return self.count()
+
+    def is_ours(self) -> bool:
+        """Whether the name still leads to the file that is locked."""
+        try:
+            return ident(os.lstat(self._path)) == self._ident
+        except OSError:
+            return False
+
     def unlock(self) -> None:
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        system.unlock(self._fd)
 
     def close(self) -> None:
         with gate:
@@ -145,3 +165,4 @@ class Guard:
             self._fetch.close()
             self._fetch = None
         self._counted = -1
+        self.is_called_off = False

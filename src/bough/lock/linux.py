@@ -1,8 +1,7 @@
 """What Linux offers beyond Python's ``os``: exchanging two names, proof of a process's death, waiting for a change.
 
-Each has a fallback for where the call is missing (an old kernel, a sandbox, a file system without it): no exchange
-(the caller renames aside), signal 0 and ``/proc`` instead of a pidfd, a look every ``COARSE`` seconds instead of
-inotify. ``ctypes`` is loaded on first need, never on the way of an uncontended hold.
+Each has a fallback for where the call is missing (an old kernel, a sandbox, a file system without it, another system):
+see :mod:`bough.lock.system`. ``ctypes`` is loaded on first need, never on the way of an uncontended hold.
 """
 
 from __future__ import annotations
@@ -12,8 +11,10 @@ import errno
 import functools
 import os
 import select
+import sys
 import time
 
+from bough.lock import system
 from bough.lock.files import Ident, ident
 
 COARSE = 0.1
@@ -22,8 +23,8 @@ NETWORK = 1.0
 """Longest wait between two looks in any case: a network file system does not tell what other hosts do."""
 
 _AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
-_IN_NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC
+_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
+_RENAME_SWAP, _RENAME_EXCL = 2, 4  # macOS
 # A name taken from an open inode shows as a change of its link count: IN_DELETE_SELF waits for the last descriptor.
 _IN_ATTRIB, _IN_MODIFY, _IN_MOVE_SELF = 0x4, 0x2, 0x800
 _MISSING = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM)
@@ -36,11 +37,27 @@ def _libc() -> ctypes.CDLL:
 
 def exchange(first: str, second: str) -> bool:
     """Swap what two names lead to, in one step. False where that cannot be done here; OSError where it failed."""
+    return system.has.exchange and _rename(first, second, _RENAME_EXCHANGE, _RENAME_SWAP)
+
+
+def rename_exclusive(old: str, new: str) -> bool:
+    """Rename, unless the new name is taken (FileExistsError). False where that cannot be done here."""
+    if sys.platform == "win32":
+        os.rename(old, new)  # it never replaces there
+        return True
+    return system.has.exclusive_rename and _rename(old, new, _RENAME_NOREPLACE, _RENAME_EXCL)
+
+
+def _rename(first: str, second: str, linux_flag: int, macos_flag: int) -> bool:
+    names = os.fsencode(first), os.fsencode(second)
     try:
-        call = _libc().renameat2
+        if sys.platform == "darwin":
+            failed = _libc().renamex_np(*names, macos_flag)
+        else:
+            failed = _libc().renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], linux_flag)
     except AttributeError:
         return False
-    if call(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0:
+    if failed == 0:
         return True
     number = ctypes.get_errno()
     if number in _MISSING:
@@ -53,6 +70,10 @@ def is_gone(pid: int) -> bool:
 
     A pidfd is asked first: it knows a zombie from a process whose first thread has ended and whose others run on.
     """
+    if sys.platform == "win32":
+        return _is_gone_on_windows(pid)
+    if not system.has.pidfd:
+        return _is_gone_by_signal(pid)
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -79,6 +100,20 @@ def _is_gone_by_signal(pid: int) -> bool:
     return bool(fields) and fields[0] in (b"Z", b"X")
 
 
+if sys.platform == "win32":
+
+    def _is_gone_on_windows(pid: int) -> bool:
+        # os.kill with 0 would send Ctrl-C there.
+        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+        process = kernel.OpenProcess(0x00100000, False, pid)  # SYNCHRONIZE
+        if not process:
+            return ctypes.get_last_error() == 87  # ERROR_INVALID_PARAMETER: no such process
+        try:
+            return bool(kernel.WaitForSingleObject(process, 0) == 0)
+        finally:
+            kernel.CloseHandle(process)
+
+
 def started_at(pid: int) -> float | None:
     """When the process began, in seconds since the epoch; None where that cannot be read.
 
@@ -93,6 +128,8 @@ def started_at(pid: int) -> float | None:
 
 def _stat_fields(pid: int) -> list[bytes]:
     """The fields of ``/proc/PID/stat`` after the command's name, which may hold blanks and parentheses itself."""
+    if not system.has.proc:
+        return []
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()
@@ -105,34 +142,33 @@ def wait_for_change(fd: int, path: str, seen: Ident, pid: int | None, seconds: f
 
     It may return early; the caller looks again.
     """
-    poll = select.poll()
-    watch = _watch(fd)
+    watch = _watch(fd, path)
     process = _pidfd(pid)
     try:
         if watch is None or (pid is not None and process is None):
             seconds = min(seconds, COARSE)
-        for one in (watch, process):
-            if one is not None:
-                poll.register(one, select.POLLIN)
         try:
             if ident(os.lstat(path)) != seen:  # it went before the watch was set
                 return
         except FileNotFoundError:
             return
-        poll.poll(max(0.0, min(seconds, NETWORK)) * 1000)
+        _poll([one for one in (watch, process) if one is not None], max(0.0, min(seconds, NETWORK)))
     finally:
         for one in (watch, process):
             if one is not None:
                 os.close(one)
 
 
-def _watch(fd: int) -> int | None:
-    """An inotify descriptor on the inode open as ``fd``, whatever its name is by now."""
+def _watch(fd: int, path: str) -> int | None:
+    """An inotify descriptor on the inode open as ``fd``, whatever its name is by now. Without /proc: on what is at
+    ``path``; the caller looks after it whether that is still the same."""
+    if not system.has.inotify:
+        return None
     try:
-        watch: int = _libc().inotify_init1(_IN_NONBLOCK_CLOEXEC)
+        watch: int = _libc().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if watch < 0:
             return None
-        place = os.fsencode(f"/proc/self/fd/{fd}")
+        place = os.fsencode(f"/proc/self/fd/{fd}" if system.has.proc else path)
         if _libc().inotify_add_watch(watch, place, _IN_ATTRIB | _IN_MODIFY | _IN_MOVE_SELF) < 0:
             os.close(watch)
             return None
@@ -142,7 +178,7 @@ def _watch(fd: int) -> int | None:
 
 
 def _pidfd(pid: int | None) -> int | None:
-    if pid is None:
+    if pid is None or not system.has.pidfd:
         return None
     try:
         return os.pidfd_open(pid)
@@ -151,6 +187,14 @@ def _pidfd(pid: int | None) -> int | None:
 
 
 def _is_readable(fd: int, seconds: float) -> bool:
+    return _poll([fd], seconds)
+
+
+def _poll(fds: list[int], seconds: float) -> bool:
+    if not fds:
+        time.sleep(seconds)
+        return False
     poll = select.poll()
-    poll.register(fd, select.POLLIN)
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
     return bool(poll.poll(seconds * 1000))

@@ -17,10 +17,11 @@ import time
 from collections import deque
 from weakref import WeakValueDictionary
 
-from bough.lock import beat
+from bough.lock import beat, queue, sections
 from bough.lock.files import gate, ident, unavailable
 from bough.lock.guard import Guard
-from bough.lock.queue import Queue, ThreadOwner, caller
+from bough.lock.queue import Queue, ThreadOwner, caller, is_at_rest
+from bough.lock.sections import Section
 from bough.lock.wire import Wire
 
 KEPT_OPEN = 32
@@ -33,15 +34,17 @@ _open: deque[Place] = deque()
 _evictor = object()
 
 
-class Hold:
+class Hold(Section):
     """One hold of a Place, from the outermost acquire to the outermost release."""
 
-    __slots__ = ("depth", "due", "heartbeat", "place", "token")
+    __slots__ = ("due", "heartbeat", "token")
 
     def __init__(self, place: Place, token: int, heartbeat: float) -> None:
         self.place = place
         self.token = token
         self.depth = 1
+        self.line = None
+        self.outer = None
         self.heartbeat = heartbeat
         self.due = time.monotonic() + heartbeat
 
@@ -104,6 +107,16 @@ class Place:
             if not self._is_listed and self.guard.is_open:
                 self._list()
         return None
+
+    def listen(self) -> None:
+        """Before a :meth:`take` that may be called off."""
+        self.guard.is_called_off = self.wire.is_called_off = False
+
+    def call_off(self) -> None:
+        """Let the :meth:`take` under way in another thread end early, as if its time were over: at once where it waits
+        for one of us, within :data:`bough.lock.linux.NETWORK` seconds where it waits for another program."""
+        self.wire.is_called_off = True
+        self.guard.call_off()
 
     def drop(self) -> None:
         """End the hold: take away the record if it is still ours, let the guard go."""
@@ -195,5 +208,23 @@ def _at_exit() -> None:
         place.close()
 
 
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+def withdraw_what_rests() -> None:
+    """Before a signal ends the process: take away the records of holds that are certainly not at work. For a signal
+    handler: it takes no mutex, and keeps the kernel locks."""
+    for hold in tuple(beat.holds):
+        if is_at_rest(hold.place.queue.owner) and (hold.line is None or hold.line.owner is None):
+            hold.place.wire.withdraw()
+
+
+def _on_thread_end(owner: ThreadOwner) -> None:
+    """A thread has ended without releasing, and nobody else can do it any more."""
+    for hold in tuple(beat.holds):
+        if hold.place.queue.owner is owner:
+            hold.depth = 0
+            sections.close(hold)
+
+
+queue.on_thread_end = _on_thread_end
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 atexit.register(_at_exit)

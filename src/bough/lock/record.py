@@ -10,7 +10,6 @@ nothing but age can be known. This module reads; it never removes or writes a fi
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
@@ -19,8 +18,9 @@ import time
 from dataclasses import dataclass
 from enum import Enum
 
-from bough.lock import linux
+from bough.lock import linux, system
 from bough.lock.files import Ident, ident, open_plain
+from bough.lock.system import hostname, pread
 from bough.model import LockInfo
 
 SETTLE = 0.25
@@ -30,10 +30,6 @@ _CLOCK = 2.0
 _LIMIT = 4096
 _FOREVER = 1e18
 _OURS = re.compile(rb'\{"pid":\d+,"timestamp": +\d{1,13},"hostname":"[^\n]*"\}\n')
-
-
-def hostname() -> str:
-    return os.uname().nodename
 
 
 def now_ms() -> int:
@@ -76,7 +72,7 @@ class Standing(Enum):
     """Empty or unreadable, and so young that it may be still in the making."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Found:
     """A record that was there. ``fd`` stays open until :meth:`close`: it pins the inode, whose number is not reused."""
 
@@ -90,9 +86,12 @@ class Found:
     expires: float = math.inf
     """Seconds since the epoch from which age alone makes it stale."""
 
-    def is_unchanged(self) -> bool:
-        """Whether it still reads as it was judged: a program may have filled or renewed it in place since."""
-        return os.pread(self.fd, _LIMIT, 0) == self.data
+    def is_unchanged(self, path: str) -> bool:
+        """Whether it, which is at ``path`` now, still reads as it was judged: a program may have filled or renewed it
+        in place since."""
+        if self.fd < 0:  # closed, that it could be renamed
+            self.fd = open_plain(path, os.O_RDONLY)
+        return bytes(pread(self.fd, _LIMIT, 0)) == self.data
 
     def wait(self, seconds: float) -> None:
         """Wait until it may have another standing, at most ``seconds``."""
@@ -102,7 +101,9 @@ class Found:
         linux.wait_for_change(self.fd, self.path, self.ident, pid, min(seconds, until_old + 0.001))
 
     def close(self) -> None:
-        os.close(self.fd)
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 def find(path: str, *, stale_after: float) -> Found | None:
@@ -116,7 +117,7 @@ def find(path: str, *, stale_after: float) -> Found | None:
         return None
     try:
         status = os.fstat(fd)
-        data = os.pread(fd, _LIMIT, 0)
+        data = pread(fd, _LIMIT, 0)
         info = parse(data)
         standing, expires = _judge(fd, status, data, info, stale_after)
         return Found(
@@ -138,12 +139,8 @@ def _judge(
     fd: int, status: os.stat_result, data: bytes, info: LockInfo | None, stale_after: float
 ) -> tuple[Standing, float]:
     """The rows of the protocol's table, first match wins."""
-    try:
-        # Shared: two who look at the same time must not take each other for the holder.
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if system.is_kernel_locked(fd):
         return Standing.LIVE, math.inf
-    fcntl.flock(fd, fcntl.LOCK_UN)
     if info is None:
         age = time.time() - status.st_mtime
         # A time in the future is no proof of youth or age; then it is watched for the whole while.

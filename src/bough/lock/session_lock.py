@@ -34,12 +34,13 @@ from typing import Self, TypeVar
 
 from bough.errors import SessionLockedError
 from bough.lock import place as places
-from bough.lock import record
+from bough.lock import record, sections, signals
 from bough.lock.files import unavailable
-from bough.lock.guard import FolderMovedError
+from bough.lock.guard import TOKEN_LIMIT, FolderMovedError
 from bough.lock.place import Hold, Place
-from bough.lock.queue import caller
+from bough.lock.queue import ThreadOwner, caller
 from bough.lock.record import Standing
+from bough.lock.sections import Section
 from bough.model import LockInfo
 
 T = TypeVar("T")
@@ -53,10 +54,11 @@ class SessionLock:
     a hold renews its timestamp for programs that judge by age; ``math.inf`` for holds that are sure to be short.
 
     The same thread (or task) may acquire again, by any SessionLock of the path; the lock is let go when each acquire
-    has had its release. Others of the process wait in the order in which they came.
+    has had its release. So may tasks and threads that a task starts inside its hold (:mod:`bough.lock.sections`).
+    Others of the process wait in the order in which they came.
     """
 
-    __slots__ = ("_depth", "_heartbeat", "_hold", "_path", "_place", "_stale_after")
+    __slots__ = ("_depth", "_heartbeat", "_hold", "_inner", "_path", "_place", "_stale_after")
 
     def __init__(self, path: str | os.PathLike[str], *, stale_after: float = 60.0, heartbeat: float = 10.0) -> None:
         # Not normalised: ".." after a symbolic link does not lead to where its text says.
@@ -65,7 +67,8 @@ class SessionLock:
         self._heartbeat = heartbeat
         self._place: Place | None = None
         self._hold: Hold | None = None
-        self._depth = 0
+        self._depth = 0  # of this object's acquires, those by the owner of the hold
+        self._inner: list[Section] | None = None  # and those by what he started, one entry each
 
     def acquire(self, timeout: float | None = 0) -> bool:
         """Take the lock; False when it did not come within ``timeout`` seconds (None: wait for ever).
@@ -79,14 +82,19 @@ class SessionLock:
         me = caller()
         place = self._place
         if place is not None and place.queue.owner is me:
-            return self._nest(place)
+            return self._again(place)
         deadline = math.inf if timeout is None else time.monotonic() + timeout if timeout > 0 else 0.0
         while True:
             place = self._place
             if place is None:
                 place = self._place = places.find(self._path)
                 if place.queue.owner is me:
-                    return self._nest(place)
+                    return self._again(place)
+            if place.hold is not None and (outer := sections.find(place)) is not None:
+                entered = outer.owner is me or (outer.line is not None and outer.line.enter(me, deadline))
+                if not entered and outer.depth == 0:
+                    continue  # it was closed meanwhile: what outlives it comes in as everybody does
+                return entered and self._inside(outer, me)
             if not place.queue.enter(me, deadline):
                 return False
             try:
@@ -101,17 +109,42 @@ class SessionLock:
             if hold is None:
                 place.queue.leave()
                 return False
-            self._hold = hold
-            self._depth = 1
+            self._begin(hold, me)
             return True
 
-    def _nest(self, place: Place) -> bool:
+    def _begin(self, hold: Hold, me: object) -> None:
+        self._hold = hold
+        self._depth = 1
+        self._inner = None
+        if type(me) is not ThreadOwner:
+            sections.begin(hold, me)
+            signals.install()
+
+    def _again(self, place: Place) -> bool:
+        """The owner of the hold itself acquires again."""
         hold = place.hold
-        if hold is None:  # a signal handler, in the middle of the acquire or release that it interrupted
+        if hold is None or hold.depth == 0:  # a signal handler, in the middle of what it interrupted
             return False
         hold.depth += 1
-        self._depth = self._depth + 1 if self._hold is hold else 1
-        self._hold = hold
+        if self._hold is hold:
+            self._depth += 1
+        else:
+            self._hold, self._depth, self._inner = hold, 1, None
+        return True
+
+    def _inside(self, outer: Section, me: object) -> bool:
+        """Something that a task started inside its hold acquires, or acquires again. Its turn in the line has come."""
+        hold = outer.place.hold
+        if outer.owner is me:
+            section = outer
+            section.depth += 1
+        else:
+            section = sections.nest(outer, me)
+        if self._hold is not hold:
+            self._hold, self._depth, self._inner = hold, 0, None
+        if self._inner is None:
+            self._inner = []
+        self._inner.append(section)
         return True
 
     def release(self) -> None:
@@ -119,26 +152,49 @@ class SessionLock:
 
         The lock file is removed if it is still ours, never when it is another's.
         """
+        section = self._undo(caller())
+        if section is not None:
+            sections.close(section)
+
+    def _undo(self, me: object) -> Section | None:
+        """Count one acquire less; the section that has to be closed for it."""
         hold = self._hold
         if hold is None:
-            return
+            return None
         place = hold.place
-        if place.hold is not hold or place.queue.owner is not caller():
-            return
-        self._depth -= 1
-        if self._depth == 0:
+        if place.hold is not hold:
+            return None
+        section: Section
+        if self._depth and _acts_for(me, place.queue.owner):
+            self._depth -= 1
+            section = hold
+        else:
+            mine = [each for each in self._inner or () if _acts_for(me, each.owner)]
+            if not mine or self._inner is None:
+                return None
+            section = mine[-1]
+            self._inner.remove(section)
+        if not self._depth and not self._inner:
             self._hold = None
-        hold.depth -= 1
-        if hold.depth == 0:
-            try:
-                place.drop()
-            finally:
-                place.queue.leave()
+        section.depth -= 1
+        if section.depth:
+            return None
+        if section.line is not None:
+            sections.step_out(section)
+        return section
 
     def check(self) -> bool:
         """Whether this object holds the lock and no other program has taken it away. Ask before a commit."""
         hold = self._hold
         return hold is not None and hold.place.hold is hold and hold.place.wire.is_ours()
+
+    def surpass(self, token: int) -> None:
+        """Make the token of the present hold greater than ``token``, which was given out elsewhere: in a folder that
+        was copied, by a clock that was ahead. It does nothing where the lock is lost by now: then somebody else's
+        token is rightly greater."""
+        hold = self._hold
+        if hold is not None and hold.token <= token < TOKEN_LIMIT and self.check() and hold.place.guard.is_ours():
+            hold.token = hold.place.guard.surpass(token)
 
     @property
     def token(self) -> int | None:
@@ -180,6 +236,16 @@ class SessionLock:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._path!r})"
+
+
+def _acts_for(me: object, owner: object) -> bool:
+    """Whether it is for ``me`` to release what ``owner`` acquired: a task that has ended cannot do it any more. Under
+    Python 3.11 ``wait_for`` acquires in a task of its own."""
+    return owner is me or (type(owner) is not ThreadOwner and getattr(owner, "done", _never)())
+
+
+def _never() -> bool:
+    return False
 
 
 def with_session_lock(path: str | os.PathLike[str], fn: Callable[[], T], *, timeout: float | None = 0) -> T:

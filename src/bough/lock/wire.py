@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import time
 
 from bough.errors import StoreUnavailableError
-from bough.lock import linux, record
+from bough.lock import linux, record, system
 from bough.lock.files import Ident, gate, ident, open_plain, refusal
 from bough.lock.record import Found, Standing
 
 _RESTARTS = 100
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
+"""What ``link`` answers where the file system has none; a folder without write permission answers to the next call."""
 
 
 class Wire:
-    __slots__ = ("_fd", "_ident", "_is_at_rest", "_lock", "_spare", "_stamp_at")
+    __slots__ = ("_fd", "_ident", "_is_at_rest", "_is_unlinkable", "_lock", "_spare", "_stamp_at", "is_called_off")
 
     def __init__(self, lock: str) -> None:
         self._lock = lock
@@ -31,6 +32,8 @@ class Wire:
         self._ident: Ident = (0, 0)
         self._stamp_at = 0
         self._is_at_rest = False
+        self._is_unlinkable = False  # a file system without hard links
+        self.is_called_off = False
 
     def publish(self, undisturbed: bool, deadline: float, stale_after: float) -> bool:
         """Make it our record; False when a live one is there and stays there until ``deadline``.
@@ -39,7 +42,7 @@ class Wire:
         """
         self._is_at_rest = self._is_at_rest and undisturbed
         unsettled: tuple[Ident, bytes, float] | None = None
-        while not self._link():
+        while not self._put_up():
             found = record.find(self._lock, stale_after=stale_after)
             if found is None:
                 continue
@@ -51,7 +54,7 @@ class Wire:
                     raise refusal(self._lock, "a file with a second name (hard link)")
                 standing, now = found.standing, time.monotonic()
                 if standing is Standing.LIVE:
-                    if now >= deadline:
+                    if now >= deadline or self.is_called_off:
                         return False
                     found.wait(deadline - now)
                     continue
@@ -68,19 +71,28 @@ class Wire:
                 found.close()
         return True
 
-    def _link(self) -> bool:
+    def _put_up(self) -> bool:
         """Give our spare record the name ``<path>.lock``; False when that name is taken."""
+        if not system.has.moves_open_files:
+            return self._create()
         for _ in range(_RESTARTS):
             try:
                 self._prepare_spare()
             except FileExistsError:  # only where the guard was removed by hand, and so two of us have one
                 continue
+            if self._is_unlinkable or not system.has.hard_links:
+                return self._rename_or_create()
             try:
                 os.link(self._spare, self._lock)  # invariant 3: exclusive, and with its content
             except FileExistsError:
                 return False
             except FileNotFoundError:  # somebody removed the spare
                 self._is_at_rest = False
+                continue
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                self._is_unlinkable = True
                 continue
             # A second name proves that it was our inode that got it. Otherwise somebody replaced the spare just now;
             # with a new one, what is published is judged like any other.
@@ -89,46 +101,71 @@ class Wire:
             self._is_at_rest = False
         raise StoreUnavailableError(f"{self._spare} is removed again and again", hint="find out by whom")
 
+    def _rename_or_create(self) -> bool:
+        """Without hard links: the spare itself becomes the record, and the next hold makes a new one."""
+        self._is_at_rest = False
+        try:
+            if linux.rename_exclusive(self._spare, self._lock):
+                return self.is_ours()
+        except (FileExistsError, FileNotFoundError):
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._spare)
+        return self._create()
+
+    def _create(self) -> bool:
+        """The last resort: for some microseconds the record is empty, and who is killed in them leaves it so. Among us
+        that is harmless (:data:`bough.lock.record.SETTLE`); a hasty program may take it for garbage."""
+        self._close_spare()
+        try:
+            self._write_new(self._lock)
+        except FileExistsError:
+            return False
+        return self.is_ours()
+
     def _prepare_spare(self) -> None:
         if self._fd >= 0 and (self._is_at_rest or _leads_to(self._spare, self._ident)):
-            os.pwrite(self._fd, record.stamp(record.now_ms()), self._stamp_at)
+            system.pwrite(self._fd, record.stamp(record.now_ms()), self._stamp_at)
             return
         self._close_spare()
-        data, self._stamp_at = record.compose(record.now_ms())
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._spare)  # a dead process's, another's that rests, or what a takeover put there
+        self._write_new(self._spare)
+        self._is_at_rest = True
+
+    def _write_new(self, path: str) -> None:
+        data, self._stamp_at = record.compose(record.now_ms())
         with gate:
-            fd = self._fd = open_plain(self._spare, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            fd = self._fd = open_plain(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             # Locked for as long as it exists: whoever finds it unlocked knows that its process is gone.
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.write(fd, data) != len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._spare)
+            if not system.try_lock(fd):
+                raise FileExistsError(errno.EEXIST, "somebody else locked it", path)
+            if system.pwrite(fd, data, 0) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
             self._ident = ident(os.fstat(fd))
-            self._is_at_rest = True
         except BaseException:
             self._close_spare()
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._spare)
+                os.unlink(path)
             raise
 
     def _displace(self, found: Found) -> bool:
         """Take the place of a record that was judged stale, of exactly that one (invariant 4)."""
         self._is_at_rest = False
         try:
-            if not linux.exchange(self._spare, self._lock):
+            if self._fd < 0 or not linux.exchange(self._spare, self._lock):  # no spare: it is made at its place
                 self._rename_aside(found)
                 return False
         except FileNotFoundError:
             return False
-        if _leads_to(self._spare, found.ident) and found.is_unchanged():
+        if _leads_to(self._spare, found.ident) and found.is_unchanged(self._spare):
             os.unlink(self._spare)
             return self.is_ours()
         try:
             linux.exchange(self._spare, self._lock)
         except FileNotFoundError:
-            with contextlib.suppress(FileExistsError):
-                os.link(self._spare, self._lock)
+            _put_back(self._spare, self._lock)
         return False
 
     def _rename_aside(self, found: Found) -> None:
@@ -138,16 +175,21 @@ class Wire:
         what is there is judged anew.
         """
         aside = self._lock + ".old"
-        os.rename(self._lock, aside)
-        if not (_leads_to(aside, found.ident) and found.is_unchanged()):
-            with contextlib.suppress(FileExistsError):
-                os.link(aside, self._lock)
-        os.unlink(aside)
+        if not system.has.moves_open_files:
+            found.close()
+        os.replace(self._lock, aside)
+        if not (_leads_to(aside, found.ident) and found.is_unchanged(aside)):
+            _put_back(aside, self._lock)
+        found.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(aside)
 
     def withdraw(self) -> None:
         """Take our record away, if it is there. Never raises OSError."""
         try:
             if ident(os.lstat(self._lock)) == self._ident:  # invariant 4: what is there may be another's by now
+                if not system.has.moves_open_files:
+                    self._close_spare()
                 os.unlink(self._lock)
         except FileNotFoundError:
             pass
@@ -159,14 +201,15 @@ class Wire:
 
     def is_ours(self) -> bool:
         try:
-            return ident(os.lstat(self._lock)) == self._ident
+            status = os.lstat(self._lock)
+            return status.st_ino == self._ident[1] and status.st_dev == self._ident[0]
         except OSError:
             return False
 
     def renew(self) -> None:
         """The clock's time into our record, on our own inode only, wherever its name leads by now."""
         with contextlib.suppress(OSError):
-            os.pwrite(self._fd, record.stamp(record.now_ms()), self._stamp_at)
+            system.pwrite(self._fd, record.stamp(record.now_ms()), self._stamp_at)
 
     def close(self) -> None:
         """Remove the resting spare. Without the guard: should another's come to its name just now, that one finds it
@@ -179,6 +222,7 @@ class Wire:
 
     def forget(self) -> None:
         """In a forked child: close the copy. The files are the parent's."""
+        self.is_called_off = False
         self._close_spare()
 
     def _close_spare(self) -> None:
@@ -188,6 +232,26 @@ class Wire:
             fd, self._fd = self._fd, -1
             if fd >= 0:
                 os.close(fd)
+
+
+def _put_back(aside: str, path: str) -> None:
+    """Give another program's record its name again, unless that program, or a third, has made a new one meanwhile."""
+    try:
+        if linux.rename_exclusive(aside, path):
+            return
+    except (FileExistsError, FileNotFoundError):
+        return
+    try:
+        if system.has.hard_links:
+            os.link(aside, path)
+            return
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    with open(aside, "rb") as file, contextlib.suppress(FileExistsError), open(path, "xb") as copy:
+        copy.write(file.read())
 
 
 def _leads_to(path: str, wanted: Ident) -> bool:

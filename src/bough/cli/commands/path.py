@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 import click
 
-from bough.cli.app import BRANCH, App, Command, branch_id, pass_app
-
-
-@runtime_checkable
-class KeepsFiles(Protocol):
-    """A store that has a file for each branch."""
-
-    def path(self, session_id: str, branch_id: str | None = None) -> str: ...
+from bough.cli.app import BRANCH, App, Command, KeepsFiles, branch_id, pass_app
 
 
 @click.command("path", cls=Command)

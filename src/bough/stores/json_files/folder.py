@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from urllib.parse import unquote
@@ -57,7 +57,8 @@ class Folder:
         self._homes: dict[str, str] = {}  # segment → the document that last held it
         self._distrusted: dict[str, tuple[int, int, int]] = {}  # name → the stamp whose digest did not fit
         self._foreign: set[str] = set()  # names of the remembered documents that another program laid out
-        self.rooted: set[str] = set()  # ids of those whose parents do not go round in a circle
+        self.rooted: set[str] = set()  # ids of those whose parents do not lead back to them
+        self.circular: set[str] = set()  # and of those whose parents do, as of the last look
         self._last_records: tuple[tuple[int, int], dict[str, BranchRecord | None]] = ((0, 0), {})
 
     def file(self, name: str) -> str:
@@ -128,17 +129,22 @@ class Folder:
     def refresh(self) -> None:
         """Forgets what was made of the documents that other programs laid out when one of them has changed: which
         messages of one are known depends on the others."""
+        self.circular.clear()
         for name in list(self._foreign):
             known = self._documents.get(name)
-            try:
-                if known is not None and stamp_of(os.lstat(self.file(name))) == known.stamp:
-                    continue
-            except OSError:
-                pass
+            if known is not None and self.is_still(known):
+                continue
             for each in list(self._foreign):
                 self.forget(each)
             self.rooted.clear()
             return
+
+    def is_still(self, document: Document) -> bool:
+        """Whether the file is as it was when the document was read."""
+        try:
+            return stamp_of(os.lstat(self.file(document.name))) == document.stamp
+        except OSError:
+            return False
 
     def remember(self, document: Document) -> None:
         self._documents[document.name] = document
@@ -285,15 +291,22 @@ class Folder:
         self.forget(document.name)
 
     def all_documents(self, *, ours_only: bool = False) -> Iterator[Document]:
-        """Every document that may hold messages: new ones that wait for their operation, live ones, the attic's."""
-        names: list[str] = []
+        """Every document that may hold messages: new ones that wait for their operation, live ones, the attic's.
+
+        Each folder is listed when it is come to: what moves meanwhile goes from one to the next in this order.
+        """
         entry = self.log.tail().last
         if entry is not None:
             names = [new_name(change.id, entry.operation.number) for change in entry.operation.branches]
+            yield from self._readable(names, ours_only=ours_only)
         try:
-            names += sorted(name for name in os.listdir(self.path) if name.endswith(".json"))
+            names = sorted(name for name in os.listdir(self.path) if name.endswith(".json"))
         except FileNotFoundError:
             return
+        yield from self._readable(names, ours_only=ours_only)
+        yield from self.attic()
+
+    def _readable(self, names: Iterable[str], *, ours_only: bool) -> Iterator[Document]:
         for name in names:
             try:
                 found = self.document(name, ours_only=ours_only)
@@ -301,7 +314,6 @@ class Folder:
                 continue
             if found is not None:
                 yield found
-        yield from self.attic()
 
     def attic(self) -> Iterator[Document]:
         """The displaced documents."""

@@ -106,10 +106,13 @@ def torn(folder: Folder, name: str, data: bytes, status: os.stat_result) -> Docu
 
 def _parent_of(folder: Folder, record: BranchRecord) -> Document | None:
     """The parent's document, unless its line leads back here (another program's mistake)."""
+    if record.id in folder.circular:
+        return None
     line: dict[str, None] = {}
     above = record.parent_id
     while above is not None and above not in line:
         if above == record.id:
+            folder.circular.update(line)
             return None
         line[above] = None
         if above in folder.rooted:

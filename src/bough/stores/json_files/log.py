@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import msgspec
 
 from bough.codec import decode_value, dumps, encode_found, parse_time, time_text
 from bough.errors import CorruptBranchError
+from bough.lock import TOKEN_LIMIT
 from bough.model import BranchChange, BranchRecord, Operation
 from bough.stores.json_files.disk import Disk, open_file, read_range
 from bough.stores.json_files.document import from_json, to_json
@@ -33,6 +34,8 @@ class Entry:
 
     operation: Operation
     messages: Mapping[str, Sequence[bytes]]
+    token: int = 0
+    """The fencing token of the hold in which it was written; 0 in logs that do not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +86,11 @@ class OperationLog:
         self._tail = tail
         return tail
 
-    def append(self, entry: Entry) -> Tail:
-        """Writes one entry behind the last: when this returns, the operation is committed."""
+    def append(self, entry: Entry, check: Callable[[Tail], None]) -> Tail:
+        """Writes one entry behind the last: when this returns, the operation is committed.
+
+        ``check`` sees the end that it will stand behind, right before the first byte is written, and raises to refuse.
+        """
         tail = self.tail()
         if tail.problem:
             raise CorruptBranchError(self.path, tail.problem)
@@ -97,6 +103,7 @@ class OperationLog:
             if fresh:
                 self._disk.sync_folder(os.path.dirname(self.path))
             size = os.fstat(descriptor).st_size
+            check(tail)
             if size > tail.end:
                 attic = os.path.join(os.path.dirname(self.path), "attic")
                 self._disk.make_folder(attic)
@@ -205,6 +212,8 @@ def _encode(entry: Entry) -> bytes:
         "branches": [[change.id, _raw(change.before), _raw(change.after)] for change in operation.branches],
         "detail": dict(operation.detail),
     }
+    if entry.token:
+        value["token"] = entry.token
     if entry.messages:
         value["messages"] = {branch: [msgspec.Raw(line) for line in lines] for branch, lines in entry.messages.items()}
     return dumps(value)
@@ -242,4 +251,8 @@ def _decode(line: bytes) -> Entry:
         branch: [encode_found(message) for message in messages]
         for branch, messages in value.get("messages", {}).items()
     }
-    return Entry(operation=operation, messages=messages)
+    token = value.get("token")
+    # What no clock ever says is nonsense, and must not shut everybody out.
+    return Entry(
+        operation=operation, messages=messages, token=token if type(token) is int and 0 < token < TOKEN_LIMIT else 0
+    )

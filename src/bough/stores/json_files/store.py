@@ -43,8 +43,8 @@ class _Session:
 
     def __init__(self, path: str, session_id: str, disk: Disk) -> None:
         self.folder = Folder(path, session_id, disk)
-        self.writer = Writer(self.folder, disk)
         self.lock = SessionLock(os.path.join(path, "session"))
+        self.writer = Writer(self.folder, disk, self.lock)
 
     def take_lock(self, timeout: float) -> None:
         """``SessionLockedError``, naming the holder, where it does not come in time."""
@@ -91,6 +91,7 @@ class JsonFilesStore:
     def load(self, session_id: str, *, only: Collection[str] | None = None) -> SessionState:
         folder = self._session(session_id).folder
         with refusing(folder.path):
+            folder.refresh()
             if only is None and not folder.exists():
                 return SessionState(session_id=session_id, head=None, branches={})
             return state_of(folder, view_of(folder, only))
@@ -182,9 +183,9 @@ class JsonFilesStore:
         return session
 
     def _folder_name(self, session_id: str) -> str:
-        """Ours, or the id itself where another program made the folder."""
+        """Ours, or the id itself where another program made the folder and it is not our name for another id."""
         name, plain = to_name(session_id), plain_name(session_id)
-        if plain is None or plain == name or os.path.lexists(os.path.join(self._root, name)):
+        if plain is None or plain == name or to_id(plain) != plain or os.path.lexists(os.path.join(self._root, name)):
             return name
         try:
             return plain if plain in os.listdir(self._root) else name

@@ -57,7 +57,6 @@ def view_of(folder: Folder, only: Collection[str] | None = None) -> View:
     """The state, of all branches or of some. ``CorruptBranchError`` for one of ``only`` that cannot be read."""
     for _ in range(_TRIES):
         tail = folder.log.tail()
-        folder.refresh()
         try:
             view = _look(folder, tail, only)
         except StaleError:

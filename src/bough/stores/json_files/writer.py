@@ -18,12 +18,9 @@ from __future__ import annotations
 import os
 import re
 import socket
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NoReturn
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import quote
-from zlib import crc32
 
 from bough.codec import now
 from bough.errors import (
@@ -31,53 +28,42 @@ from bough.errors import (
     BranchMovedError,
     BranchNotFoundError,
     CorruptBranchError,
-    RepairWarning,
+    SessionLockedError,
 )
 from bough.history import concat, cut, starts_with, subtract
+from bough.lock import SessionLock
 from bough.model import Append, BranchChange, BranchRecord, Change, Commit, History, Operation, Piece, Tip, Version
 from bough.stores.json_files.content import Run, in_entry, missing, runs
-from bough.stores.json_files.digest import Digest, partial_size, plain, resume
-from bough.stores.json_files.disk import Disk, open_file, read_range
-from bough.stores.json_files.document import Document, closing_line, head_line, stamp_of
+from bough.stores.json_files.disk import Disk
+from bough.stores.json_files.document import Document, head_line
+from bough.stores.json_files.document_writer import DocumentWriter
 from bough.stores.json_files.folder import ATTIC, HEAD, Folder, StaleError, new_name
-from bough.stores.json_files.log import Entry
+from bough.stores.json_files.log import Entry, Tail
 from bough.stores.json_files.names import to_name
 from bough.stores.json_files.view import view_of
 
 _LEFTOVER = re.compile(r".+\.json\.\d+\.new|HEAD\.new")
-_CHUNK = 1 << 20
-_KEPT_OPEN = 8
-"""How many documents of a session stay open for the next append."""
-
-
-@dataclass(slots=True)
-class _Tail:
-    """The end of an open document: the digest text that stands there, and the running digest that wrote it."""
-
-    descriptor: int
-    inode: int
-    text: str
-    digest: Digest
 
 
 class Writer:
     """The writing side of a :class:`Folder`."""
 
-    def __init__(self, folder: Folder, disk: Disk) -> None:
+    def __init__(self, folder: Folder, disk: Disk, lock: SessionLock) -> None:
         self._folder = folder
         self._disk = disk
+        self._lock = lock
         self._settled: tuple[int, int] | None = None
         self._hardened: tuple[int, int] | None = None
-        self._tails: dict[str, _Tail] = {}
-        self._synced: dict[str, tuple[int, int, int]] = {}  # document name → the stamp at which it was on the disk
+        self._documents = DocumentWriter(folder, disk, self._must_hold)
 
     # -- appending ---------------------------------------------------------------------------------------------------
 
     def append(self, change: Append) -> Commit:
+        self._folder.refresh()
         self.settle()
         while True:
             document = self._writable(change.branch_id)
-            self._sync(document)  # so that a power failure can leave nothing in part but this append
+            self._documents.sync(document)  # so that a power failure can leave nothing in part but this append
             before = document.record
             segment, position = before.tip
             following = position + len(change.messages)
@@ -88,7 +74,7 @@ class Writer:
                 updated_at=now(),
             )
             try:
-                self._grow(document, after, change.messages, sync=True)
+                self._documents.grow(document, after, change.messages, sync=True)
             except StaleError:
                 continue
             return Commit(branches={after.id: after}, before={after.id: before})
@@ -102,116 +88,11 @@ class Writer:
             if document.native or not self._mended((document,)):
                 return document
 
-    def _grow(self, document: Document, after: BranchRecord, lines: Sequence[bytes], *, sync: bool) -> None:
-        """Puts lines behind the last one, and a new closing line behind those, in one write that only grows the file.
-
-        A write that fails is taken back. ``StaleError`` where the end of the file is not the one we know: it then
-        counts as another program's work.
-        """
-        tail = self._tail(document)
-        old = read_range(tail.descriptor, document.end, document.stamp[1])
-        if document.digest.encode() not in old:
-            self._distrust(document)
-        joined = b", \n".join(lines)
-        size = document.size + len(joined) + (2 if document.length else 0)
-        tail.text = ""  # until all is done: should something interrupt us here, the digest is not believed
-        tail.digest.add_lines(lines)
-        text = tail.digest.text(after.id)
-        put = b",\n" + joined if document.length else joined
-        closing = closing_line(after, size, text, (document.size, crc32(put)))
-        data = b"%b\n%b" % (put if document.length else b"\n" + joined, closing)
-        data = data.ljust(len(old))
-        try:
-            self._disk.write(tail.descriptor, data, document.end)
-            if sync:
-                self._disk.sync(tail.descriptor)
-            status = os.fstat(tail.descriptor)
-        except OSError:
-            self._disk.write(tail.descriptor, old, document.end)
-            self._disk.truncate(tail.descriptor, document.stamp[1])
-            self._let_go(document.name)
-            self._folder.forget(document.name)
-            raise
-        if document.lines.verified == document.size:
-            document.lines.verified = size
-        tail.text = text
-        stamp = stamp_of(status)
-        if sync:
-            self._synced[document.name] = stamp
-        grown = Document(
-            name=document.name,
-            stamp=stamp,
-            record=after,
-            start=document.start,
-            size=size,
-            length=document.length + len(lines),
-            digest=text,
-            lines=document.lines,
-        )
-        self._folder.remember(grown)
-
-    def _tail(self, document: Document) -> _Tail:
-        """The document's end, ready to be written behind; what it takes to get there is one block at most."""
-        tail = self._tails.get(document.name)
-        if tail is not None:
-            if tail.inode == document.stamp[0] and tail.text == document.digest:
-                return tail
-            self._let_go(document.name)
-        descriptor = self._disk.open_to_write(self._folder.file(document.name))
-        partial = partial_size(document.digest) or 0
-        window = min(document.size, 2 * partial + 16)  # batch marks make the file's bytes a little more
-        end = document.start + document.size
-        data = plain(read_range(descriptor, end - window, end))
-        digest = resume(document.digest, data[len(data) - partial :], document.record.id)
-        if digest is None or stamp_of(os.fstat(descriptor)) != document.stamp:
-            os.close(descriptor)
-            self._distrust(document)
-        tail = self._tails[document.name] = _Tail(descriptor, document.stamp[0], document.digest, digest)
-        if len(self._tails) > _KEPT_OPEN:
-            self._let_go(next(iter(self._tails)))
-        return tail
-
-    def _distrust(self, document: Document) -> NoReturn:
-        self._let_go(document.name)
-        self._folder.distrust(document)
-        raise StaleError
-
-    def _let_go(self, name: str) -> None:
-        tail = self._tails.pop(name, None)
-        if tail is not None:
-            os.close(tail.descriptor)
-
-    def close(self) -> None:
-        for name in list(self._tails):
-            self._let_go(name)
-
-    __del__ = close
-
-    def _repair(self, document: Document) -> None:
-        """Closes a torn document again. What is cut off was never acknowledged; the attic keeps it all the same."""
-        folder, record = self._folder, document.record
-        path = folder.file(document.name)
-        descriptor = self._disk.open_to_write(path)
-        try:
-            with folder.reading(document) as read:
-                digest = document.lines.digest(read, document.size, document.length, document.length)
-            size = os.fstat(descriptor).st_size
-            torn = read_range(descriptor, document.end, size)
-            self._disk.make_folder(folder.file(ATTIC))
-            self._disk.write_file(folder.file(f"{ATTIC}/{to_name(record.id)}.torn-{size}"), [torn])
-            data = b"\n" + closing_line(record, document.size, digest.text(record.id))
-            self._disk.write(descriptor, data, document.end)
-            self._disk.truncate(descriptor, document.end + len(data))
-            self._disk.sync(descriptor)
-        finally:
-            os.close(descriptor)
-        folder.forget(document.name)
-        warnings.warn(RepairWarning(f"{path}: {document.torn}; it was closed again"), stacklevel=2)
-
     # -- operations --------------------------------------------------------------------------------------------------
 
     def change(self, change: Change) -> Commit:
         folder = self._folder
+        folder.refresh()
         self.settle()
         ids = [put.record.id for put in change.puts] + [drop.branch_id for drop in change.drops]
         while True:
@@ -239,7 +120,7 @@ class Writer:
             self.adopt()
         else:
             for each in strange:
-                self._repair(each)
+                self._documents.repair(each)
         return bool(strange)
 
     def _sources(self, change: BranchChange, fresh: Sequence[Document]) -> list[Run]:
@@ -256,7 +137,7 @@ class Writer:
         self._harden()
         for needed in sources.values():
             for document, _, _ in needed:
-                self._sync(document)
+                self._documents.sync(document)
         made = False
         in_place: dict[str, Sequence[bytes]] = {}
         for change in entry.operation.branches:
@@ -265,16 +146,19 @@ class Writer:
             if change.after is None:
                 continue
             if _grows(change):
-                self._discard(new_name(change.id, number))
+                self._documents.discard(new_name(change.id, number))
                 in_place[change.id] = entry.messages.get(change.id, ())
             else:
-                self._write_document(new_name(change.id, number), change.after, sources[change.id])
+                self._documents.write(new_name(change.id, number), change.after, sources[change.id])
                 made = True
         if made:
             disk.sync_folder(folder.path)
         entry = replace(entry, messages={id_: lines for id_, lines in in_place.items() if lines})
-        tail = folder.log.append(entry)
-        self._finish(entry)
+        tail = self._log(entry)
+        try:
+            self._finish(entry)
+        except OSError:
+            return  # it is committed all the same: readers see it, and the next writer finishes it or says why not
         self._settled = tail.stamp
 
     def _keep_displaced(self, change: BranchChange, before: BranchRecord, number: int) -> bool:
@@ -284,7 +168,7 @@ class Writer:
         document = folder.branch_document(change.id)
         if document is None:
             raise StaleError
-        self._sync(document)
+        self._documents.sync(document)
         leaving = subtract(before.history, change.after.history if change.after else ())
         leaving = missing(leaving, folder.attic())
         if not leaving:
@@ -295,41 +179,9 @@ class Writer:
         if change.after is None:
             disk.link(folder.file(document.name), folder.file(name))
         else:
-            self._write_document(name, replace(before, history=leaving), runs(folder, leaving))
+            self._documents.write(name, replace(before, history=leaving), runs(folder, leaving))
         disk.sync_folder(folder.file(ATTIC))
         return True
-
-    def _write_document(self, name: str, record: BranchRecord, runs: Sequence[Run]) -> None:
-        """A whole new document, synced. The digest of a prefix that it shares with another is taken from there."""
-        folder = self._folder
-        head = head_line(record)
-        size = 0
-        digest = Digest()
-
-        def chunks() -> Iterator[bytes]:
-            nonlocal size, digest
-            yield head
-            for document, start, stop in runs:
-                if start == stop:
-                    continue
-                if size:
-                    yield b",\n"
-                    digest.update(b",\n")
-                    size += 2
-                with folder.reading(document) as read:
-                    first, last = document.lines.span(read, document.size, document.length, start, stop)
-                    shared = start == 0 and size == 0
-                    if shared:
-                        digest = document.lines.digest(read, document.size, document.length, stop)
-                    for chunk in _whole_lines(read, first, last):
-                        if not shared:
-                            digest.update(plain(chunk))
-                        size += len(chunk)
-                        yield chunk
-            yield (b"\n" if size else b"") + closing_line(record, size, digest.text(record.id))
-
-        folder.forget(name)
-        self._disk.write_file(folder.file(name), chunks())
 
     def adopt(self) -> None:
         """Records what another program changed, all of it, as one operation, and lays those documents out in lines."""
@@ -338,11 +190,10 @@ class Writer:
         view = view_of(folder)
         number = view.next_number
         changes: list[BranchChange] = []
-        for id_, document in view.documents.items():
-            if document.region is None:
-                continue
+        theirs = {id_: document for id_, document in view.documents.items() if document.region is not None}
+        for id_, document in theirs.items():
             after = replace(document.record, operation=number)
-            self._write_document(new_name(id_, number), after, [(document, 0, document.length)])
+            self._documents.write(new_name(id_, number), after, [(document, 0, document.length)])
             changes.append(BranchChange(id=id_, before=folder.last_record(id_), after=after))
         self._disk.sync_folder(folder.path)
         operation = Operation(
@@ -356,10 +207,26 @@ class Writer:
             head_after=view.head,
             branches=tuple(changes),
         )
-        entry = Entry(operation=operation, messages={})
-        tail = folder.log.append(entry)
-        self._finish(entry)
+        tail = self._log(Entry(operation=operation, messages={}))
+        for id_, document in theirs.items():
+            if folder.is_still(document):  # else it was written to once more: what it is now is what there is
+                self._disk.rename(folder.file(new_name(id_, number)), folder.file(document.name))
         self._settled = tail.stamp
+
+    def _log(self, entry: Entry) -> Tail:
+        return self._folder.log.append(replace(entry, token=self._token()), self._must_hold)
+
+    def _must_hold(self, tail: Tail | None = None) -> None:
+        """Right before a write that commits: ``SessionLockedError`` where the lock was taken away from us."""
+        if not self._lock.check() or (tail is not None and tail.last is not None and tail.last.token > self._token()):
+            raise SessionLockedError(
+                self._folder.path,
+                self._lock.get_lock_holder(),
+                detail=f"{self._folder.path}: the lock was taken away by another program; nothing was written",
+            )
+
+    def _token(self) -> int:
+        return self._lock.token or 0
 
     # -- finishing what was committed --------------------------------------------------------------------------------
 
@@ -370,12 +237,16 @@ class Writer:
         if tail.stamp == self._settled:
             return
         if tail.last is not None:
+            if tail.last.token > self._token():
+                # Taken away from us, or the folder comes from where a clock is ahead of this one's.
+                self._lock.surpass(tail.last.token)
+                self._must_hold(tail)
             folder.log.sync()  # nobody may build on an entry that a power failure can still take back
             self._finish(tail.last)
         if not tail.problem:
             for name in os.listdir(folder.path):
                 if _LEFTOVER.fullmatch(name):
-                    self._discard(name)
+                    self._documents.discard(name)
         self._settled = tail.stamp
 
     def _finish(self, entry: Entry) -> None:
@@ -402,11 +273,11 @@ class Writer:
         elif document is None:
             raise StaleError
         elif change.after is None:
-            self._let_go(document.name)
+            self._documents.let_go(document.name)
             self._disk.unlink(folder.file(document.name))
             folder.forget(document.name)
         elif document.torn:
-            self._repair(document)
+            self._documents.repair(document)
             self._take_place(change, entry)
         else:
             self._add(document, change.after, entry)
@@ -418,7 +289,7 @@ class Writer:
         lines: list[bytes] = []
         for run in runs(folder, wanted, list(in_entry(entry))):
             lines += [line.rstrip(b", ") for line in folder.lines(*run).split(b"\n")]
-        self._grow(document, after, lines, sync=False)
+        self._documents.grow(document, after, lines, sync=False)
 
     def _harden(self) -> None:
         """Syncs what the last operation left to the operating system."""
@@ -430,7 +301,7 @@ class Writer:
         for change in changes:
             document = folder.readable(change.id)
             if document is not None:
-                self._sync(document)
+                self._documents.sync(document)
         if not all(_grows(change) for change in changes):
             self._disk.sync_folder(folder.path)
         self._hardened = tail.stamp
@@ -443,26 +314,7 @@ class Writer:
         try:
             self._disk.rename(path + ".new", path)
         except IsADirectoryError:
-            self._discard(HEAD + ".new")  # a finding; the log says where HEAD is
-
-    def _sync(self, document: Document) -> None:
-        """Puts a document on the disk, unless this process did so since it last changed."""
-        if document.region is not None and not document.name.endswith(".json"):
-            return  # the log's own messages
-        if self._synced.get(document.name) == document.stamp:
-            return
-        descriptor = open_file(self._folder.file(document.name))
-        try:
-            self._disk.sync(descriptor)
-        finally:
-            os.close(descriptor)
-        self._synced[document.name] = document.stamp
-
-    def _discard(self, name: str) -> None:
-        path = self._folder.file(name)
-        if os.path.lexists(path):
-            self._disk.unlink(path)
-        self._folder.forget(name)
+            self._documents.discard(HEAD + ".new")  # a finding; the log says where HEAD is
 
 
 def _grows(change: BranchChange) -> bool:
@@ -511,19 +363,3 @@ def _entry(change: Change, number: int, head: str | None, before: Mapping[str, B
         detail=change.detail,
     )
     return Entry(operation=operation, messages={put.record.id: put.messages for put in change.puts if put.messages})
-
-
-def _whole_lines(read: Callable[[int, int], bytes], first: int, last: int) -> Iterator[bytes]:
-    """The bytes from ``first`` to ``last`` in chunks that end with a line."""
-    step = _CHUNK
-    while first < last:
-        data = read(first, min(first + step, last))
-        if first + len(data) < last:
-            cut_at = data.rfind(b"\n") + 1
-            if not cut_at:
-                step *= 4
-                continue
-            data = data[:cut_at]
-        first += len(data)
-        step = _CHUNK
-        yield data

@@ -150,6 +150,18 @@ class Place:
         self.guard.close()
         self._is_listed = False
 
+    def close_if_idle(self) -> bool:
+        """Close what is open unless somebody in this process uses it; whether it was closed."""
+        if not self.queue.enter(_evictor, 0.0):
+            return False
+        try:
+            self.close()
+            with contextlib.suppress(ValueError, IndexError):  # not listed, or the list changed just now
+                _open.remove(self)
+        finally:
+            self.queue.leave()
+        return True
+
     def forget(self) -> None:
         """Begin anew in a forked child, which holds nothing."""
         self.wire.forget()
@@ -167,11 +179,7 @@ def _close_one() -> None:
     """Close the descriptors of the place that has had them longest, among those that nobody uses now."""
     for _ in range(len(_open)):
         place = _open.popleft()
-        if place.queue.enter(_evictor, 0.0):
-            try:
-                place.close()
-            finally:
-                place.queue.leave()
+        if place.close_if_idle():
             return
         _open.append(place)
 

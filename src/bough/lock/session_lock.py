@@ -188,6 +188,12 @@ class SessionLock:
         hold = self._hold
         return hold is not None and hold.place.hold is hold and hold.place.wire.is_ours()
 
+    def close(self) -> None:
+        """Close the files that this process keeps open for the path between holds, unless somebody here uses them. The
+        object can be used again."""
+        if self._place is not None:
+            self._place.close_if_idle()
+
     def surpass(self, token: int) -> None:
         """Make the token of the present hold greater than ``token``, which was given out elsewhere: in a folder that
         was copied, by a clock that was ahead. It does nothing where the lock is lost by now: then somebody else's

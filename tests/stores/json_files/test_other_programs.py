@@ -732,3 +732,17 @@ def test_nothing_that_is_not_a_branch_gets_in_the_way(tmp_path: Path) -> None:
             manager.get_messages("index")
     assert (tmp_path / "talk" / "index.json").read_text() == '{"version": 1, "sessions": []}'
     assert (tmp_path / "talk" / "notes.txt").read_text() == "mine"
+
+
+def test_known_keys_of_an_unknown_shape_survive_a_rewrite(tmp_path: Path) -> None:
+    folder = tmp_path / "talk"
+    folder.mkdir()
+    strange = {"parentId": 7, "parentMessageIndex": "three", "metadata": ["a", "list"]}
+    theirs = {"id": "main", "name": "Main", "messages": [], "createdAt": "2026-01-01T00:00:00.000Z", **strange}
+    (folder / "main.json").write_text(json.dumps(theirs))
+    with ConversationBranchManager("talk", store=tmp_path) as manager:
+        manager.add_message({"role": "user", "content": "hello"})
+        manager.rename_branch("main", "Renamed")
+    written = json.loads((folder / "main.json").read_text())
+    assert {key: written[key] for key in strange} == strange
+    assert len(written["messages"]) == 1

@@ -221,12 +221,19 @@ def _find_head(descriptor: int, first: bytes, total: int) -> tuple[bytes, int]:
 def _record(fields: Mapping[str, Any], *, history: History, tip: Tip, operation: int, fallback: float) -> BranchRecord:
     """The record that a document's keys describe. ValueError where a key is of the wrong shape."""
     id_, name = fields.get("id"), fields.get("name")
-    parent, index, metadata = fields.get("parentId"), fields.get("parentMessageIndex"), fields.get("metadata")
+    parent, index, said = fields.get("parentId"), fields.get("parentMessageIndex"), fields.get("metadata")
     if not isinstance(id_, str) or not id_:
         raise ValueError("it has no id")
     check_id(id_)
     if not isinstance(operation, int):
         raise ValueError("its operation is not a number")
+    parent_id = parent if isinstance(parent, str) else None
+    parent_message_index = index if isinstance(index, int) else None
+    metadata = said if isinstance(said, dict) else None
+    extra = {key: value for key, value in fields.items() if key and key not in OURS}
+    for key, value in (("parentId", parent_id), ("parentMessageIndex", parent_message_index), ("metadata", metadata)):
+        if value is None and fields.get(key) is not None:
+            extra[key] = fields[key]  # of a shape that means nothing to us: kept like a key that we do not know
     return BranchRecord(
         id=id_,
         name=name if isinstance(name, str) and name else id_,
@@ -235,10 +242,10 @@ def _record(fields: Mapping[str, Any], *, history: History, tip: Tip, operation:
         created_at=_time(fields.get("createdAt"), fallback),
         updated_at=_time(fields.get("updatedAt"), fallback),
         operation=operation,
-        parent_id=parent if isinstance(parent, str) else None,
-        parent_message_index=index if isinstance(index, int) else None,
-        metadata=metadata if isinstance(metadata, dict) else None,
-        extra={key: value for key, value in fields.items() if key and key not in OURS} or EMPTY,
+        parent_id=parent_id,
+        parent_message_index=parent_message_index,
+        metadata=metadata,
+        extra=extra or EMPTY,
     )
 
 

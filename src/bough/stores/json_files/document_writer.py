@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 from zlib import crc32
 
-from bough.errors import RepairWarning
+from bough.errors import RepairWarning, SessionLockedError
+from bough.lock import SessionLock
 from bough.model import BranchRecord
 from bough.stores.json_files.content import Run
 from bough.stores.json_files.digest import Digest, partial_size, plain, resume
@@ -38,12 +39,12 @@ class _Tail:
 
 
 class DocumentWriter:
-    """Writes the documents of one folder. ``may_write`` raises where the lock is no longer ours."""
+    """Writes the documents of one folder."""
 
-    def __init__(self, folder: Folder, disk: Disk, may_write: Callable[[], None]) -> None:
+    def __init__(self, folder: Folder, disk: Disk, lock: SessionLock) -> None:
         self._folder = folder
         self._disk = disk
-        self._may_write = may_write
+        self._lock = lock
         self._tails: dict[str, _Tail] = {}
         self._synced: dict[str, tuple[int, int, int]] = {}  # document name → the stamp at which it was on the disk
 
@@ -66,8 +67,8 @@ class DocumentWriter:
         closing = closing_line(after, size, text, (document.size, crc32(put)))
         data = b"%b\n%b" % (put if document.length else b"\n" + joined, closing)
         data = data.ljust(len(old))
-        if sync:
-            self._may_write()
+        if sync and not self._lock.check():
+            raise robbed(self._folder, self._lock)
         try:
             self._disk.write(tail.descriptor, data, document.end)
             if sync:
@@ -205,6 +206,12 @@ class DocumentWriter:
         if os.path.lexists(path):
             self._disk.unlink(path)
         self._folder.forget(name)
+
+
+def robbed(folder: Folder, lock: SessionLock) -> SessionLockedError:
+    """The refusal of a writer whose lock was taken away by a program that does not follow the whole protocol."""
+    detail = f"{folder.path}: the lock was taken away by another program; nothing was written"
+    return SessionLockedError(folder.path, lock.get_lock_holder(), detail=detail)
 
 
 def _whole_lines(read: Callable[[int, int], bytes], first: int, last: int) -> Iterator[bytes]:

@@ -152,7 +152,9 @@ class JsonFilesStore:
     def close(self) -> None:
         with self._mutex:
             self._closed = True
-            self._sessions.clear()
+            sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():  # a thread that is in the middle of a commit keeps what it needs until then
+            session.lock.close()
 
     # ----------------------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,6 @@ from bough.errors import (
     BranchMovedError,
     BranchNotFoundError,
     CorruptBranchError,
-    SessionLockedError,
 )
 from bough.history import concat, cut, starts_with, subtract
 from bough.lock import SessionLock
@@ -36,7 +35,7 @@ from bough.model import Append, BranchChange, BranchRecord, Change, Commit, Hist
 from bough.stores.json_files.content import Run, in_entry, missing, runs
 from bough.stores.json_files.disk import Disk
 from bough.stores.json_files.document import Document, head_line
-from bough.stores.json_files.document_writer import DocumentWriter
+from bough.stores.json_files.document_writer import DocumentWriter, robbed
 from bough.stores.json_files.folder import ATTIC, HEAD, Folder, StaleError, new_name
 from bough.stores.json_files.log import Entry, Tail
 from bough.stores.json_files.names import to_name
@@ -54,7 +53,7 @@ class Writer:
         self._lock = lock
         self._settled: tuple[int, int] | None = None
         self._hardened: tuple[int, int] | None = None
-        self._documents = DocumentWriter(folder, disk, self._must_hold)
+        self._documents = DocumentWriter(folder, disk, lock)
 
     # -- appending ---------------------------------------------------------------------------------------------------
 
@@ -216,14 +215,10 @@ class Writer:
     def _log(self, entry: Entry) -> Tail:
         return self._folder.log.append(replace(entry, token=self._token()), self._must_hold)
 
-    def _must_hold(self, tail: Tail | None = None) -> None:
+    def _must_hold(self, tail: Tail) -> None:
         """Right before a write that commits: ``SessionLockedError`` where the lock was taken away from us."""
-        if not self._lock.check() or (tail is not None and tail.last is not None and tail.last.token > self._token()):
-            raise SessionLockedError(
-                self._folder.path,
-                self._lock.get_lock_holder(),
-                detail=f"{self._folder.path}: the lock was taken away by another program; nothing was written",
-            )
+        if not self._lock.check() or (tail.last is not None and tail.last.token > self._token()):
+            raise robbed(self._folder, self._lock)
 
     def _token(self) -> int:
         return self._lock.token or 0

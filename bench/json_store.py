@@ -79,7 +79,8 @@ def appends(root: Path) -> None:
         lambda: lazy.add_message(MESSAGE),
         lambda: lazy_large.add_message(MESSAGE),
     )
-    row("append, full : one bare pwrite + fdatasync", full / bare, 1.7, note=f"   {full * 1e6:.0f} : {bare * 1e6:.0f} us")
+    times = f"   {full * 1e6:.0f} : {bare * 1e6:.0f} us"
+    row("append, full : one bare pwrite + fdatasync", full / bare, 1.7, note=times)
     row("append, lazy : append, full", quick / full, 0.4, note=f"   {quick * 1e6:.0f} us")
     row("append, full at 100,000 messages : at 10", at_large / full, 1.3)
     row("append, lazy at 100,000 messages : at 10", quick_large / quick, 1.3)
@@ -128,7 +129,8 @@ def forks(root: Path) -> None:
         os.close(writing)
 
     forked, copied = measure(copy, fork, times=1)[::-1]
-    row("fork in the middle of 10,000 : copy_file_range + fsync", forked / copied, 2.5, note=f"   {forked * 1e3:.1f} ms")
+    times = f"   {forked * 1e3:.1f} ms"
+    row("fork in the middle of 10,000 : copy_file_range + fsync", forked / copied, 2.5, note=times)
 
 
 def merges(root: Path) -> None:
@@ -157,9 +159,8 @@ def start_up() -> None:
     def run(*arguments: str) -> Callable[[], object]:
         return lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
 
-    version, click = measure(
-        run("-c", "import sys; from bough.cli import run; sys.argv = ['bough', '--version']; run()"), run("-c", "import click"), rounds=ROUNDS // 2, times=1
-    )
+    bough = "import sys; from bough.cli import run; sys.argv = ['bough', '--version']; run()"
+    version, click = measure(run("-c", bough), run("-c", "import click"), rounds=ROUNDS // 2, times=1)
     row("bough --version : python -c 'import click'", version / click, 1.5)
 
 

@@ -97,6 +97,10 @@ class SessionLock:
         if section is not None:
             await _in_thread(lambda: sections.close(section))
 
+    async def close(self) -> None:
+        """Close the files that this process keeps open for the path between holds, unless somebody here uses them."""
+        await _in_thread(self._lock.close)
+
     async def check(self) -> bool:
         """Whether this object holds the lock and no other program has taken it away. Ask before a commit."""
         return await _in_thread(self._lock.check)

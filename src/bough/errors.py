@@ -132,9 +132,7 @@ class SessionLockedError(BoughError):
 
     def __init__(self, path: str, holder: LockInfo | None, *, detail: str = "") -> None:
         who = f"process {holder.pid} on {holder.hostname}" if holder else "another process"
-        super().__init__(
-            detail or f"{path} is locked by {who}", hint="wait for it to finish, or give a longer timeout"
-        )
+        super().__init__(detail or f"{path} is locked by {who}", hint="wait for it to finish, or give a longer timeout")
         self.path = path
         self.holder = holder
 

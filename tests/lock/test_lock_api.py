@@ -23,7 +23,7 @@ def names(path: Path) -> set[str]:
 
 
 def test_exports() -> None:
-    assert bough.lock.__all__ == ["LockInfo", "SessionLock", "with_session_lock"]
+    assert bough.lock.__all__ == ["TOKEN_LIMIT", "LockInfo", "SessionLock", "with_session_lock"]
 
 
 def test_a_hold_is_on_disk_and_gone_after_it(path: Path) -> None:

@@ -314,7 +314,7 @@ def test_woken_when_a_program_without_kernel_locks_goes(
 ) -> None:
     monkeypatch.setattr(linux, "NETWORK", 60)
     if not inotify:
-        monkeypatch.setattr(linux, "_watch", lambda fd: None)
+        monkeypatch.setattr(linux, "_watch", lambda fd, path: None)
     waiting = threading.Event()
     real = linux.wait_for_change
 

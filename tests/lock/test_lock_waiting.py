@@ -46,8 +46,44 @@ def test_another_thread_does_not_nest(path: Path) -> None:
 
 def test_a_new_thread_is_not_taken_for_one_that_ended(path: Path) -> None:
     """Thread numbers are used again."""
-    assert in_thread(lambda: SessionLock(path).acquire()) is True
+    held, end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with SessionLock(path):
+            held.set()
+            end.wait(20)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(10)
     assert [in_thread(lambda: SessionLock(path).acquire()) for _ in range(20)] == [False] * 20
+    end.set()
+    holder.join(10)
+
+
+def test_a_thread_that_ends_without_releasing_lets_go(path: Path) -> None:
+    lock = SessionLock(path)
+    for _ in range(3):
+        assert in_thread(lambda: lock.acquire() and lock.acquire()) is True
+        assert lock.token is None
+        assert not (path.parent / "session.lock").exists()
+    got: list[bool] = []
+    held, end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        assert lock.acquire()
+        held.set()
+        end.wait(20)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(10)
+    waiter = threading.Thread(target=lambda: got.append(SessionLock(path).acquire(10)))
+    waiter.start()
+    end.set()
+    holder.join(10)
+    waiter.join(10)
+    assert got == [True]
 
 
 def test_one_object_in_two_threads(path: Path) -> None:
@@ -139,22 +175,31 @@ def test_threads_of_one_process_never_overlap(path: Path) -> None:
     assert worst == 1
 
 
-def test_tasks_do_not_nest_in_each_other(path: Path) -> None:
-    async def main() -> tuple[bool, bool, bool]:
+def test_what_a_task_started_inside_its_hold_nests_and_other_tasks_do_not(path: Path) -> None:
+    async def main() -> list[bool]:
         mine = SessionLock(path)
+
+        async def try_it() -> bool:
+            other = SessionLock(path)
+            taken = other.acquire()
+            other.release()
+            return taken
+
+        async def when_told(go: asyncio.Event) -> bool:
+            await go.wait()
+            return await try_it()
+
+        go = asyncio.Event()
+        stranger = asyncio.create_task(when_told(go))
         assert mine.acquire()
-
-        async def other() -> bool:
-            return SessionLock(path).acquire()
-
-        refused = await asyncio.create_task(other())
-        again = SessionLock(path)
-        nested = again.acquire()
-        again.release()
+        go.set()
+        results = [await stranger, await try_it(), await asyncio.create_task(try_it())]
+        results.append(await asyncio.to_thread(lambda: SessionLock(path).acquire() and SessionLock(path).acquire()))
+        assert mine.check()
         mine.release()
-        return refused, nested, await asyncio.create_task(other())
+        return results
 
-    assert asyncio.run(main()) == (False, True, True)
+    assert asyncio.run(main()) == [False, True, True, True]
 
 
 @pytest.mark.parametrize("timeout", [0.02, 0.2])

@@ -40,7 +40,9 @@ class Fetch:
 
     def _run(self) -> None:
         try:
+            system.mark(self.fd)
             system.lock(self.fd)
+            system.unmark(self.fd)
         except OSError as error:
             self._error = error
         with self._mutex:

@@ -19,6 +19,11 @@ from bough.lock.system import pread, pwrite
 TRANSIT = 0.02
 """Seconds that one who does not want to wait gives a guard that is locked while no record is published: its holder is
 just coming, going, or letting go of a lock that nobody waits for any more."""
+TURNS = 16
+GIVE_WAY = 0.0002
+"""After so many holds in a row a process whose guard another waits for stands back for so many seconds. The kernel
+wakes those who wait, but whoever lets go and comes again at once is there before them, again and again. (To queue for
+the place at the head would be fairer, and let one that is stopped while it queues keep everybody out.)"""
 _RESTARTS = 100
 TOKEN_LIMIT = 10**18
 """No token is that great: they are a clock's microseconds."""
@@ -29,7 +34,18 @@ class FolderMovedError(Exception):
 
 
 class Guard:
-    __slots__ = ("_counted", "_fd", "_fetch", "_folder", "_folder_ident", "_ident", "_lock", "_path", "is_called_off")
+    __slots__ = (
+        "_counted",
+        "_fd",
+        "_fetch",
+        "_folder",
+        "_folder_ident",
+        "_ident",
+        "_lock",
+        "_path",
+        "_turns",
+        "is_called_off",
+    )
 
     def __init__(self, path: str, lock: str, folder: str, folder_ident: Ident) -> None:
         self._path = path
@@ -41,6 +57,7 @@ class Guard:
         self._fetch: Fetch | None = None
         self._counted = -1
         self.is_called_off = False
+        self._turns = 0
 
     @property
     def is_open(self) -> bool:
@@ -57,6 +74,10 @@ class Guard:
 
         Raises OSError, StoreUnavailableError, FolderMovedError.
         """
+        if self._turns >= TURNS:
+            self._turns = 0
+            if self._fd >= 0 and system.is_waited_for(self._fd):
+                time.sleep(GIVE_WAY)
         for _ in range(_RESTARTS):
             if self._fd < 0:
                 self._open()
@@ -86,7 +107,11 @@ class Guard:
     def _wait(self, deadline: float) -> bool:
         """Wait for the lock on a guard that is locked by another; afterwards ``_fd`` has it."""
         if deadline == math.inf:
-            system.lock(self._fd)
+            system.mark(self._fd)
+            try:
+                system.lock(self._fd)
+            finally:
+                system.unmark(self._fd)
             return True
         now = time.monotonic()
         if deadline <= now:
@@ -121,7 +146,9 @@ class Guard:
         stored = pread(self._fd, 20, 0)
         counted = int(stored) if len(stored) == 20 and stored.isdigit() else 0
         if counted == self._counted:
+            self._turns += 1
             return True
+        self._turns = 0
         self._counted = max(self._counted, counted if counted < TOKEN_LIMIT else 0)
         self.count()
         return False

@@ -20,6 +20,7 @@ exclusive create (no links and no such rename) another program can see an empty 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -119,10 +120,29 @@ elif sys.platform == "linux":
     # the handle and not, as POSIX record locks do, to the process.
     import struct
 
-    _SET = getattr(__import__("fcntl"), "F_OFD_SETLK", 37) if _has_flock else 37
+    _GET, _SET = 36, 37  # F_OFD_GETLK and F_OFD_SETLK, the same on every architecture
 
-    def _byte(kind: int) -> bytes:
-        return struct.pack("hhqqi4x", kind, os.SEEK_SET, _BYTE, 1, 0)
+    def _byte(kind: int, byte: int = _BYTE) -> bytes:
+        return struct.pack("hhqqi4x", kind, os.SEEK_SET, byte, 1, 0)
+
+    _MARK = _BYTE + 1
+
+    def mark(fd: int) -> None:
+        """Say that somebody waits for the kernel lock by this open file. It ends with the process."""
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(fd, _SET, _byte(fcntl.F_RDLCK, _MARK))
+
+    def unmark(fd: int) -> None:
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(fd, _SET, _byte(fcntl.F_UNLCK, _MARK))
+
+    def is_waited_for(fd: int) -> bool:
+        """Whether another open file of the same inode carries the mark."""
+        try:
+            answer = fcntl.fcntl(fd, _GET, _byte(fcntl.F_WRLCK, _MARK))
+        except OSError:
+            return False
+        return bool(struct.unpack_from("h", answer)[0] != fcntl.F_UNLCK)
 
     def _try_byte(fd: int) -> bool:
         if not _has_flock:
@@ -150,6 +170,18 @@ else:
 
     def _unlock_byte(fd: int) -> None:
         raise _NO_LOCKS
+
+
+if sys.platform != "linux" or not _has_flock:
+
+    def mark(fd: int) -> None:
+        pass
+
+    def unmark(fd: int) -> None:
+        pass
+
+    def is_waited_for(fd: int) -> bool:
+        return False
 
 
 _file_position = threading.RLock()

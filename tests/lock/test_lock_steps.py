@@ -1,0 +1,142 @@
+"""A process that is killed, or stands still, between any two steps of a hold or a takeover, while another goes through.
+
+A step is a line of bough.lock: whatever it does is done by one line or another, so every state that a process can leave
+behind is reached, those between two system calls included.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from lock_peer import Peer
+
+from bough.lock import SessionLock
+
+STALE = json.dumps({"pid": 2**22 + 1, "timestamp": 1, "hostname": os.uname().nodename})
+AT_ONCE = 1.0
+
+# One process that has everything imported; a child for each step.
+STEPS = """
+import bough.lock.linux, select, json
+from bough.lock import system
+stale, lacking = sys.argv[2:4]
+for name in filter(None, lacking.split(",")): setattr(system.has, name, False)
+home = os.path.dirname(bough.lock.__file__)
+def run(path, wanted, act):
+    count = 0
+    def tracer(frame, event, argument):
+        nonlocal count
+        if not frame.f_code.co_filename.startswith(home): return None
+        if event == "line":
+            count += 1
+            if count == wanted: act()
+        return tracer
+    lock = SessionLock(path)
+    with lock: pass                                    # a first hold; what follows finds a resting record
+    if stale:
+        with open(path + ".lock", "w") as file: file.write(stale)
+    sys.settrace(tracer)
+    assert lock.acquire(None)
+    sys.settrace(None)
+    say("in", lock.token)
+    sys.settrace(tracer)
+    lock.release()
+    sys.settrace(None)
+    say("through", count)
+def park():
+    say("parked")
+    hear()
+while True:
+    wanted, how, path = hear().split(" ", 2)
+    pid = os.fork()
+    if pid == 0:
+        run(path, int(wanted), park if how == "park" else lambda: os.kill(os.getpid(), signal.SIGKILL))
+        os._exit(0)
+    say("ended", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+WAYS = [
+    pytest.param("", "", id="hold"),
+    pytest.param(STALE, "", id="takeover"),
+    pytest.param(STALE, "exchange", id="takeover without exchange"),
+    pytest.param(STALE, "hard_links", id="takeover without links"),
+    pytest.param("", "hard_links,exclusive_rename,exchange", id="hold without links and renames"),
+]
+
+
+def take_at_once(path: Path) -> None:
+    began = time.monotonic()
+    with SessionLock(path) as lock:
+        assert lock.check()
+    assert time.monotonic() - began < AT_ONCE
+    assert {file.name for file in path.parent.iterdir()} <= {
+        "session.lock.guard",
+        "session.lock.new",
+        "session.lock.old",  # of a takeover without exchange; the next one puts its own over it
+    }
+
+
+@pytest.mark.parametrize(("stale", "lacking"), WAYS)
+def test_killed_between_any_two_steps(tmp_path: Path, stale: str, lacking: str) -> None:
+    with Peer(STEPS, tmp_path, stale, lacking) as peer:
+        for step in range(1, 1000):
+            path = tmp_path / str(step) / "session"
+            path.parent.mkdir()
+            peer.say(f"{step} kill {path}")
+            said = []
+            while not (line := peer.hear()).startswith("ended"):
+                said.append(line)
+            take_at_once(path)
+            if line == "ended 0":
+                assert said[-1] == f"through {step - 1}"
+                assert step > 60, "fewer steps than there are"
+                return
+            assert line == f"ended {-signal.SIGKILL}"
+    pytest.fail("it never comes through")
+
+
+@pytest.mark.parametrize(("stale", "lacking"), WAYS[:3])
+def test_another_goes_through_while_one_stands_still_between_two_steps(
+    tmp_path: Path, stale: str, lacking: str
+) -> None:
+    """It gets in where the other has not, and then the other does not before it has gone."""
+    went_through = kept_out = 0
+    with Peer(STEPS, tmp_path, stale, lacking) as peer:
+        for step in range(1, 1000):
+            path = tmp_path / str(step) / "session"
+            path.parent.mkdir()
+            peer.say(f"{step} park {path}")
+            said = []
+            while not (line := peer.hear()).startswith(("parked", "ended")):
+                said.append(line)
+            if line == "ended 0":
+                break
+            lock = SessionLock(path)
+            is_in = bool(said)  # it has said that it is in, and has perhaps gone out again by now
+            token = int(said[0].split()[1]) if is_in else 0
+            if lock.acquire(0):
+                went_through += 1
+                mine = lock.token
+                assert mine is not None
+                assert mine > token, "invariant 5"
+                assert lock.check()
+                peer.say()
+                os.sched_yield()
+                assert lock.check(), "what stood still takes nothing away"
+                lock.release()
+            else:
+                kept_out += 1
+                mine = None
+                peer.say()
+            while not (line := peer.hear()).startswith("ended"):
+                said.append(line)
+            assert line == "ended 0"
+            if mine is not None and not is_in:
+                assert int(said[0].split()[1]) > mine, "invariant 5"
+            take_at_once(path)
+    assert went_through > 10
+    assert kept_out > 10

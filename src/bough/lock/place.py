@@ -12,9 +12,11 @@ import atexit
 import contextlib
 import math
 import os
+import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from bough.lock import beat, queue, sections
@@ -171,8 +173,9 @@ class Place:
         self._mutex = threading.Lock()
         self._is_listed = False
 
-    def __del__(self) -> None:
-        self.close()
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not is_finalizing():  # then everything was closed at exit, and the modules are being taken apart
+            self.close()
 
 
 def _close_one() -> None:

@@ -7,6 +7,7 @@ document without touching a line of it; when it counts is for :mod:`.writer` to 
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -133,7 +134,9 @@ class DocumentWriter:
         for name in list(self._tails):
             self.let_go(name)
 
-    __del__ = close
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not is_finalizing():  # then the system closes them, and the modules are being taken apart
+            self.close()
 
     def repair(self, document: Document) -> None:
         """Closes a torn document again. What is cut off was never acknowledged; the attic keeps it all the same."""

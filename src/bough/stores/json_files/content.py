@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from itertools import chain
-from typing import TypeAlias
 
 from bough.codec import decode_block
 from bough.errors import CorruptBranchError
-from bough.history import cut, index_of, length, offsets, piece_at, subtract
+from bough.history import cut, index_of, length
 from bough.model import History, Message, Piece
 from bough.stores.json_files.document import Document
 from bough.stores.json_files.folder import Folder, StaleError
-from bough.stores.json_files.log import NAME, Entry
+from bough.stores.json_files.runs import Run, beginning_in, in_entry
 
-Run: TypeAlias = tuple[Document, int, int]
-"""A document and a range of its lines."""
 _TRIES = 100
 
 
@@ -91,42 +87,3 @@ def _beginning(folder: Folder, piece: Piece, fresh: Sequence[Document]) -> Run:
         place = f"segment {piece.segment}, from {piece.start}"
         raise CorruptBranchError(place, "no document holds these messages", session_id=folder.session_id)
     return run
-
-
-def beginning_in(documents: Iterable[Document], piece: Piece) -> Run | None:
-    """The first of the documents that holds the beginning of a piece, with the lines where it does."""
-    for each in documents:
-        at = index_of(each.record.history, piece.segment, piece.start)
-        if at is not None:
-            starts = offsets(each.record.history)
-            return each, at, min(at + piece.stop - piece.start, starts[piece_at(starts, at) + 1])
-    return None
-
-
-def missing(history: History, documents: Iterable[Document]) -> History:
-    """What of a history none of the documents holds."""
-    for each in documents:
-        if not history:
-            break
-        history = subtract(history, each.record.history)
-    return history
-
-
-def in_entry(entry: Entry) -> Iterator[Document]:
-    """The messages that an entry carries, as documents."""
-    for change in entry.operation.branches:
-        lines = entry.messages.get(change.id)
-        if lines and change.after is not None:
-            tip = change.after.tip
-            region = b",\n".join(lines)
-            history = (Piece(tip.segment, tip.next - len(lines), tip.next),)
-            record = replace(change.after, history=history)
-            yield Document(
-                name=NAME,
-                stamp=(0, 0, 0),
-                record=record,
-                start=0,
-                size=len(region),
-                length=len(lines),
-                region=region,
-            )

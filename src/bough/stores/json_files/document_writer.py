@@ -17,12 +17,12 @@ from zlib import crc32
 from bough.errors import RepairWarning, SessionLockedError
 from bough.lock import SessionLock
 from bough.model import BranchRecord
-from bough.stores.json_files.content import Run
 from bough.stores.json_files.digest import Digest, partial_size, plain, resume
 from bough.stores.json_files.disk import Disk, open_file, read_range
 from bough.stores.json_files.document import Document, closing_line, head_line, stamp_of
 from bough.stores.json_files.folder import ATTIC, Folder, StaleError
 from bough.stores.json_files.names import to_name
+from bough.stores.json_files.runs import Run
 
 _CHUNK = 1 << 20
 _KEPT_OPEN = 8

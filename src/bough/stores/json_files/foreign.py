@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from bough.codec import decode_block
 from bough.history import concat, length
 from bough.model import BranchRecord, History, Message, Piece
-from bough.stores.json_files import content
 from bough.stores.json_files.disk import open_file, read_range
 from bough.stores.json_files.document import (
     Document,
@@ -27,6 +26,7 @@ from bough.stores.json_files.document import (
 )
 from bough.stores.json_files.names import file_names
 from bough.stores.json_files.reconcile import reconcile
+from bough.stores.json_files.runs import beginning_in
 
 if TYPE_CHECKING:
     from bough.stores.json_files.folder import Folder
@@ -50,7 +50,7 @@ def found(folder: Folder, name: str, data: bytes, status: os.stat_result) -> Doc
             at = piece.start
             while at < piece.stop:
                 near = (each for each in folder.remembered() if each.name != name)
-                run = content.beginning_in(chain(near, others()), Piece(piece.segment, at, piece.stop))
+                run = beginning_in(chain(near, others()), Piece(piece.segment, at, piece.stop))
                 if run is None:
                     return
                 yield from decode_block(folder.lines(*run))

@@ -32,13 +32,14 @@ from bough.errors import (
 from bough.history import concat, cut, starts_with, subtract
 from bough.lock import SessionLock
 from bough.model import Append, BranchChange, BranchRecord, Change, Commit, History, Operation, Piece, Tip, Version
-from bough.stores.json_files.content import Run, in_entry, missing, runs
+from bough.stores.json_files.content import runs
 from bough.stores.json_files.disk import Disk
 from bough.stores.json_files.document import Document, head_line
 from bough.stores.json_files.document_writer import DocumentWriter, robbed
 from bough.stores.json_files.folder import ATTIC, HEAD, Folder, StaleError, new_name
 from bough.stores.json_files.log import Entry, Tail
 from bough.stores.json_files.names import to_name
+from bough.stores.json_files.runs import Run, in_entry, missing
 from bough.stores.json_files.view import view_of
 
 _LEFTOVER = re.compile(r".+\.json\.\d+\.new|HEAD\.new")

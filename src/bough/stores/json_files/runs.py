@@ -1,0 +1,54 @@
+"""Runs: which lines of which document hold which messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TypeAlias
+
+from bough.history import index_of, offsets, piece_at, subtract
+from bough.model import History, Piece
+from bough.stores.json_files.document import Document
+from bough.stores.json_files.log import NAME, Entry
+
+Run: TypeAlias = tuple[Document, int, int]
+"""A document and a range of its lines."""
+
+
+def beginning_in(documents: Iterable[Document], piece: Piece) -> Run | None:
+    """The first of the documents that holds the beginning of a piece, with the lines where it does."""
+    for each in documents:
+        at = index_of(each.record.history, piece.segment, piece.start)
+        if at is not None:
+            starts = offsets(each.record.history)
+            return each, at, min(at + piece.stop - piece.start, starts[piece_at(starts, at) + 1])
+    return None
+
+
+def missing(history: History, documents: Iterable[Document]) -> History:
+    """What of a history none of the documents holds."""
+    for each in documents:
+        if not history:
+            break
+        history = subtract(history, each.record.history)
+    return history
+
+
+def in_entry(entry: Entry) -> Iterator[Document]:
+    """The messages that an entry carries, as documents."""
+    for change in entry.operation.branches:
+        lines = entry.messages.get(change.id)
+        if lines and change.after is not None:
+            tip = change.after.tip
+            region = b",\n".join(lines)
+            history = (Piece(tip.segment, tip.next - len(lines), tip.next),)
+            record = replace(change.after, history=history)
+            yield Document(
+                name=NAME,
+                stamp=(0, 0, 0),
+                record=record,
+                start=0,
+                size=len(region),
+                length=len(lines),
+                region=region,
+            )

@@ -19,8 +19,8 @@ from bough.lock.system import pread, pwrite
 TRANSIT = 0.02
 """Seconds that one who does not want to wait gives a guard that is locked while no record is published: its holder is
 just coming, going, or letting go of a lock that nobody waits for any more."""
-TURNS = 16
-GIVE_WAY = 0.0002
+TURNS = 8
+GIVE_WAY = 0.0004
 """After so many holds in a row a process whose guard another waits for stands back for so many seconds. The kernel
 wakes those who wait, but whoever lets go and comes again at once is there before them, again and again. (To queue for
 the place at the head would be fairer, and let one that is stopped while it queues keep everybody out.)"""

@@ -139,7 +139,7 @@ def test_among_processes(path: Path, lacking: str) -> None:
 @pytest.mark.parametrize("row", ["hard_links,exchange", "hard_links,exclusive_rename", "flock", ROWS[-1]])
 def test_torture(tmp_path: Path, row: str) -> None:
     verdict, arena = torture(Arena(tmp_path, "processes", row), Arena.kill, Arena.plant, seconds=1.0)
-    assert verdict.holds > 20, (verdict, arena.killed)
+    assert verdict.holds > 10, (verdict, arena.killed)
     assert verdict.overlaps == 0
     assert verdict.are_tokens_ordered
 

@@ -168,7 +168,7 @@ def check(verdict: Verdict, arena: Arena) -> None:
     sys.stderr.write(f"{verdict}, killed: {arena.killed}, other acts: {arena.acts}\n")
     assert verdict.overlaps == 0
     assert verdict.are_tokens_ordered, "invariant 5"
-    assert verdict.holds > 50
+    assert verdict.holds > 10, "it showed nothing"
     assert arena.killed + arena.acts > 3
 
 

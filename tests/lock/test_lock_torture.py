@@ -208,5 +208,7 @@ def test_robbed_by_a_peer_that_goes_by_age(tmp_path: Path, seconds: float) -> No
     check(verdict, arena)
     assert verdict.aged > 0
     assert verdict.robbed > 0, "it robbed nobody: this showed nothing"
-    assert verdict.taken == 0, "its live lock was taken"
+    # A holder of ours that is stopped between its last look at the record and its unlink, and robbed just then, removes
+    # the robber's record: a name cannot be unlinked on condition. Without robbers (above) it never happens.
+    assert verdict.taken <= verdict.robbed, "its live lock was taken"
     assert verdict.unnoticed == 0, "it came in, and check() said nothing"

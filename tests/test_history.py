@@ -102,26 +102,9 @@ def test_common_prefix(pair: tuple[History, History]) -> None:
 
 
 @given(related())
-@example(((Piece("b", 0, 3), Piece("a", 0, 5)), (Piece("b", 0, 3), Piece("a", 2, 5))))
-def test_common_suffix(pair: tuple[History, History]) -> None:
-    left, right = map(identities, pair)
-    same = 0
-    while same < min(len(left), len(right)) and left[-1 - same] == right[-1 - same]:
-        same += 1
-    assert algebra.common_suffix(*pair) == compressed(left[len(left) - same :])
-    assert algebra.common_suffix(*reversed(pair)) == compressed(left[len(left) - same :])
-
-
-@given(related())
 def test_subtract(pair: tuple[History, History]) -> None:
     left, right = map(identities, pair)
     assert algebra.subtract(*pair) == compressed([identity for identity in left if identity not in right])
-
-
-@given(related())
-def test_intersect(pair: tuple[History, History]) -> None:
-    left, right = map(identities, pair)
-    assert algebra.intersect(*pair) == compressed([identity for identity in left if identity in right])
 
 
 @given(related())
@@ -193,9 +176,7 @@ OPERATIONS: dict[str, Callable[[History, int], object]] = {
     "cut": lambda history, middle: algebra.cut(history, 1, middle),
     "concat": lambda history, middle: algebra.concat(history, algebra.cut(history, 0, middle)),
     "common_prefix": lambda history, middle: algebra.common_prefix(history, algebra.cut(history, 0, middle)),
-    "common_suffix": lambda history, middle: algebra.common_suffix(history, algebra.cut(history, middle, 2 * middle)),
     "subtract": lambda history, middle: algebra.subtract(history, algebra.cut(history, 1, middle)),
-    "intersect": lambda history, middle: algebra.intersect(history, algebra.cut(history, 1, middle)),
     "identity": lambda history, middle: algebra.identity(history, middle),
     "index_of": lambda history, middle: algebra.index_of(history, "a", middle),
     "starts_with": lambda history, middle: algebra.starts_with(history, algebra.cut(history, 0, middle)),

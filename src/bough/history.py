@@ -69,18 +69,6 @@ def common_prefix(left: History, right: History) -> History:
     return tuple(out)
 
 
-def common_suffix(left: History, right: History) -> History:
-    """The longest run of identities with which both end."""
-    out: list[Piece] = []
-    for mine, other in zip(reversed(left), reversed(right), strict=False):
-        if mine.segment != other.segment or mine.stop != other.stop:
-            break
-        out.append(Piece(mine.segment, max(mine.start, other.start), mine.stop))
-        if mine.start != other.start:
-            break
-    return tuple(reversed(out))
-
-
 def subtract(history: History, other: History) -> History:
     """What ``history`` holds and ``other`` does not, in the order of ``history``."""
     held: dict[str, list[tuple[int, int]]] = {}  # by segment: runs in ascending order, apart from one another
@@ -104,11 +92,6 @@ def _without(piece: Piece, runs: Sequence[tuple[int, int]]) -> Iterator[Piece]:
         at = stop
     if at < end:
         yield Piece(segment, at, end)
-
-
-def intersect(history: History, other: History) -> History:
-    """What ``history`` holds and ``other`` holds too, in the order of ``history``."""
-    return subtract(history, subtract(history, other))
 
 
 def identity(history: History, index: int) -> tuple[str, int]:

@@ -303,9 +303,21 @@ hear()
 
 
 def test_no_spare_is_left_behind_at_exit(path: Path) -> None:
-    with Peer("lock = SessionLock(path)\nlock.acquire()\nsay('held')\nhear()", path) as peer:
+    code = """
+lock = SessionLock(path)
+with lock: pass
+say("released")
+hear()
+lock.acquire()
+say("held")
+hear()
+"""
+    with Peer(code, path) as peer:
+        assert peer.hear() == "released"
+        assert names(path) == {"session.lock.guard", "session.lock.new"}
+        peer.say()
         assert peer.hear() == "held"
-        assert names(path) == {"session.lock", "session.lock.guard", "session.lock.new"}
+        assert names(path) == {"session.lock", "session.lock.guard"}
         peer.say()
         assert peer.process.wait(10) == 0
         assert names(path) == {"session.lock.guard"}

@@ -112,25 +112,30 @@ def test_a_planted_spare_is_replaced_and_never_written_through(
     assert target.read_bytes() == b"precious"
 
 
-def test_a_spare_that_is_replaced_at_the_last_moment_is_not_taken_for_ours(path: Path) -> None:
+@pytest.mark.parametrize("renames", [True, False])
+def test_a_spare_that_is_replaced_at_the_last_moment_is_not_taken_for_ours(path: Path, renames: bool) -> None:
     """As may happen where the guard was removed by hand, and so two processes have one."""
     code = """
+from bough.lock import linux, system
+system.has.exclusive_rename = sys.argv[2] == "True"
 old = time.time() - 1
-def hook(event, arguments):
+real = linux.rename_exclusive
+def late(first, second):
     global planted
-    if event == "os.link" and not planted:
+    if not planted:
         planted = True
         os.unlink(path + ".lock.new")
         open(path + ".lock.new", "w").close()
         os.utime(path + ".lock.new", (old, old))
+    return real(first, second)
 planted = False
-sys.addaudithook(hook)
+linux.rename_exclusive = late
 lock = SessionLock(path)
 say(lock.acquire(), lock.check(), planted)
 lock.release()
 say(os.path.exists(path + ".lock"))
 """
-    with Peer(code, path) as peer:
+    with Peer(code, path, str(renames)) as peer:
         assert peer.hear() == "True True True"
         assert peer.hear() == "False"
 

@@ -1,4 +1,5 @@
-"""A process that is killed, or stands still, between any two steps of a hold or a takeover, while another goes through.
+"""A process that is killed, or stands still, between any two steps of a hold or a takeover, while another goes through;
+or that is robbed there by a program that ignores kernel locks.
 
 A step is a line of bough.lock: whatever it does is done by one line or another, so every state that a process can leave
 behind is reached, those between two system calls included.
@@ -17,7 +18,8 @@ from lock_peer import Peer
 
 from bough.lock import SessionLock
 
-STALE = json.dumps({"pid": 2**22 + 1, "timestamp": 1, "hostname": os.uname().nodename})
+HERE = os.uname().nodename
+STALE = json.dumps({"pid": 2**22 + 1, "timestamp": 1, "hostname": HERE})
 AT_ONCE = 1.0
 
 # One process that has everything imported; a child for each step.
@@ -59,11 +61,44 @@ while True:
         os._exit(0)
     say("ended", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
+# It parks at the given step of its release.
+RELEASE = """
+import bough.lock.linux
+from bough.lock import system
+for name in filter(None, sys.argv[2].split(",")): setattr(system.has, name, False)
+home = os.path.dirname(bough.lock.__file__)
+count = 0
+def tracer(frame, event, argument):
+    global count
+    if not frame.f_code.co_filename.startswith(home): return None
+    if event == "line":
+        count += 1
+        if count == wanted:
+            say("parked")
+            hear()
+    return tracer
+while True:
+    wanted, path = hear().split(" ", 1)
+    wanted, count, lock = int(wanted), 0, SessionLock(path)
+    with lock: pass
+    assert lock.acquire()
+    sys.settrace(tracer)
+    lock.release()
+    sys.settrace(None)
+    say("through", count)
+    hear()
+    say("kept out", not lock.acquire())
+    hear()
+    lock.release()
+    with lock: is_in = lock.check()
+    say("in", is_in)
+"""
 WAYS = [
     pytest.param("", "", id="hold"),
     pytest.param(STALE, "", id="takeover"),
     pytest.param(STALE, "exchange", id="takeover without exchange"),
-    pytest.param(STALE, "hard_links", id="takeover without links"),
+    pytest.param(STALE, "exchange,exclusive_rename", id="takeover by links"),
+    pytest.param("", "exclusive_rename", id="hold by links"),
     pytest.param("", "hard_links,exclusive_rename,exchange", id="hold without links and renames"),
 ]
 
@@ -140,3 +175,38 @@ def test_another_goes_through_while_one_stands_still_between_two_steps(
             take_at_once(path)
     assert went_through > 10
     assert kept_out > 10
+
+
+@pytest.mark.parametrize("lacking", ["", "exclusive_rename", "hard_links,exclusive_rename,exchange"])
+def test_robbed_between_any_two_steps_of_a_release(tmp_path: Path, lacking: str) -> None:
+    """Invariant 4: whoever took our lock by its age, and put his record there in the meantime, keeps it."""
+    with Peer(RELEASE, tmp_path, lacking) as peer:
+        for step in range(1, 1000):
+            path = tmp_path / str(step) / "session"
+            wire = path.parent / "session.lock"
+            path.parent.mkdir()
+            peer.say(f"{step} {path}")
+            parked = (line := peer.hear()) == "parked"
+            wire.unlink(missing_ok=True)
+            robber = json.dumps({"pid": os.getpid(), "timestamp": time.time_ns() // 10**6, "hostname": HERE})
+            with wire.open("x") as file:
+                file.write(robber)
+                inode = os.fstat(file.fileno()).st_ino
+            if parked:
+                peer.say()
+                line = peer.hear()
+            assert wire.exists(), f"removed at step {step}"
+            assert wire.read_text() == robber
+            assert wire.stat().st_ino == inode or "exclusive_rename" in lacking  # the last resort is a copy
+            assert wire.stat().st_nlink == 1
+            peer.say()
+            assert peer.hear() == "kept out True"
+            wire.unlink()
+            peer.say()
+            assert peer.hear() == "in True"
+            take_at_once(path)
+            if not parked:
+                assert line == f"through {step - 1}"
+                assert step > 20, "fewer steps than there are"
+                return
+    pytest.fail("it never comes through")

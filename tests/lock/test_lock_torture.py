@@ -135,9 +135,13 @@ def torture(
     arena: Arena, *acts: Callable[[Arena], None], seconds: float, enough: int | None = None
 ) -> tuple[Verdict, Arena]:
     """What the oracle counted. It ends early when ``enough`` overlaps are found."""
-    end = time.monotonic() + seconds
-    look_at = time.monotonic() + 1
     try:
+        # The time runs from when they are at work: a busy machine may take longer than it to start them.
+        started = time.monotonic()
+        while lock_torture.count(arena.log).holds < 5 and time.monotonic() < started + 30:
+            arena.pause(0.05)
+        end = time.monotonic() + seconds
+        look_at = time.monotonic() + 1
         while time.monotonic() < end:
             arena.chance.choice(acts)(arena)
             if enough is not None and time.monotonic() > look_at:
@@ -208,7 +212,5 @@ def test_robbed_by_a_peer_that_goes_by_age(tmp_path: Path, seconds: float) -> No
     check(verdict, arena)
     assert verdict.aged > 0
     assert verdict.robbed > 0, "it robbed nobody: this showed nothing"
-    # A holder of ours that is stopped between its last look at the record and its unlink, and robbed just then, removes
-    # the robber's record: a name cannot be unlinked on condition. Without robbers (above) it never happens.
-    assert verdict.taken <= verdict.robbed, "its live lock was taken"
+    assert verdict.taken == 0, "its live lock was taken"
     assert verdict.unnoticed == 0, "it came in, and check() said nothing"

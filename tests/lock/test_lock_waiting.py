@@ -6,6 +6,8 @@ import asyncio
 import fcntl
 import math
 import os
+import resource
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -231,6 +233,27 @@ def test_woken_by_the_release_of_another_process(path: Path, timeout: float | No
         assert lock.token > int(token)
         lock.release()
         assert peer.hear() == "released"
+
+
+def test_a_process_that_comes_again_and_again_rests_for_one_that_waits(path: Path) -> None:
+    """By the kernel's count of its rests. Who waits is stopped, so that the lock is never taken in between: how long it
+    would be starved without the rests is the scheduler's whim (up to 3,000 holds were seen)."""
+
+    def rests() -> int:
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        for _ in range(20 * guard.TURNS):
+            with lock:
+                pass
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before
+
+    lock = SessionLock(path)
+    assert rests() < 10, "for nobody"
+    with Peer("SessionLock(path).acquire(None)", path) as peer:
+        with lock:
+            until(lambda: _waits_for_flock(peer.pid))
+            peer.process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, peer.pid, os.WSTOPPED)
+        assert rests() >= 19
 
 
 def test_a_wait_that_was_given_up_keeps_nothing(path: Path) -> None:

@@ -92,6 +92,7 @@ def break_lock(path: str | os.PathLike[str], *, force: bool = False, stale_after
             lock = SessionLock(full, stale_after=stale_after, heartbeat=math.inf)
             if lock.acquire():
                 lock.release()
+                lock.close()  # and with it the record that would rest there for the next hold
                 return seen
             if not force:
                 raise _locked(inspect_lock(path, stale_after=stale_after), "another process is about to take it", "")

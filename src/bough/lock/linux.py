@@ -1,7 +1,7 @@
 """What Linux offers beyond Python's ``os``: exchanging two names, proof of a process's death, waiting for a change.
 
 Each has a fallback for where the call is missing (an old kernel, a sandbox, a file system without it, another system):
-see :mod:`bough.lock.system`. ``ctypes`` is loaded on first need, never on the way of an uncontended hold.
+see :mod:`bough.lock.system`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ Invariants:
    leads to that inode. The guard is never removed.
 2. Among us, only who has the guard touches ``<path>.lock``.
 3. ``<path>.lock`` is never empty or partial, and stays kernel-locked during a hold.
-4. Only the record that was judged is ever removed, or our own, known by its inode.
+4. Only the record that was judged is ever removed, or our own: by its inode, looked at after it left its name.
 5. Tokens strictly increase from hold to hold.
 
 What follows: a process that is killed at any point holds nothing from that moment on, for the kernel lets go with it.

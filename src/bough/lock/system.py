@@ -7,7 +7,8 @@ the way without it is taken from then on. What is used instead:
 |---|---|
 | ``flock`` (Windows) | a byte far behind the end of the file, locked without waiting and tried again every few ms |
 | ``exchange`` | rename aside, compare, put back |
-| ``hard_links`` | a rename that does not replace; where that is missing too, exclusive create and one write |
+| ``exclusive_rename`` | a hard link to come; to go as where ``exchange`` is missing |
+| ``hard_links`` too | exclusive create and one write |
 | ``pidfd`` | signal 0, and the state in ``/proc`` |
 | ``proc`` | nothing: a zombie counts as alive, and a process number used again as the process, until they are too old |
 | ``inotify`` | a look every 0.1 s at a lock of a program that keeps no kernel lock |

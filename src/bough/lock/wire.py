@@ -1,8 +1,12 @@
 """The wire record at ``<path>.lock``: publishing ours, taking it away, taking the place of one left behind.
 
-``<path>.lock.new`` is the spare: a record that is written and locked once and linked to ``<path>.lock`` for each hold,
-so that a hold creates no file. Invariants 3 and 4 of :mod:`bough.lock.session_lock` are kept here; invariant 2 is the
-caller's, who has the guard whenever he calls anything but :meth:`Wire.is_ours`, :meth:`Wire.renew`, :meth:`Wire.close`.
+``<path>.lock.new`` is the spare: a record that is written and locked once, renamed to ``<path>.lock`` for each hold and
+back after it, so that a hold creates no file. Neither replaces anything. To link and unlink would take a quarter less
+time, but a name cannot be unlinked on condition: who is stopped between his look and his unlink, and robbed just then
+by a program that goes by age, would remove the robber's record. What was renamed can be looked at, and put back.
+
+Invariants 3 and 4 of :mod:`bough.lock.session_lock` are kept here; invariant 2 is the caller's, who has the guard
+whenever he calls anything but :meth:`Wire.is_ours`, :meth:`Wire.renew`, :meth:`Wire.close`.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.E
 
 
 class Wire:
-    __slots__ = ("_fd", "_ident", "_is_at_rest", "_is_unlinkable", "_lock", "_spare", "_stamp_at", "is_called_off")
+    __slots__ = ("_creates", "_fd", "_ident", "_is_at_rest", "_lock", "_spare", "_stamp_at", "is_called_off")
 
     def __init__(self, lock: str) -> None:
         self._lock = lock
@@ -32,7 +36,7 @@ class Wire:
         self._ident: Ident = (0, 0)
         self._stamp_at = 0
         self._is_at_rest = False
-        self._is_unlinkable = False  # a file system without hard links
+        self._creates = False  # a file system with neither such renames nor hard links: there is no spare
         self.is_called_off = False
 
     def publish(self, undisturbed: bool, deadline: float, stale_after: float) -> bool:
@@ -48,7 +52,8 @@ class Wire:
                 continue
             try:
                 if found.ident == self._ident:
-                    os.unlink(self._lock)  # ours, left by a release that failed
+                    with contextlib.suppress(FileNotFoundError):
+                        self._rename_aside(self._ident)  # ours, left by a release that failed
                     continue
                 if found.links > 1 and not _leads_to(self._spare, found.ident):
                     raise refusal(self._lock, "a file with a second name (hard link)")
@@ -73,45 +78,41 @@ class Wire:
 
     def _put_up(self) -> bool:
         """Give our spare record the name ``<path>.lock``; False when that name is taken."""
-        if not system.has.moves_open_files:
+        if self._creates or not system.has.moves_open_files:
             return self._create()
         for _ in range(_RESTARTS):
             try:
                 self._prepare_spare()
             except FileExistsError:  # only where the guard was removed by hand, and so two of us have one
                 continue
-            if self._is_unlinkable or not system.has.hard_links:
-                return self._rename_or_create()
             try:
-                os.link(self._spare, self._lock)  # invariant 3: exclusive, and with its content
+                # Invariant 3: exclusive, and with its content.
+                if not (linux.rename_exclusive(self._spare, self._lock) or self._link()):
+                    return self._create()
             except FileExistsError:
                 return False
             except FileNotFoundError:  # somebody removed the spare
                 self._is_at_rest = False
                 continue
-            except OSError as error:
-                if error.errno not in _NO_LINKS:
-                    raise
-                self._is_unlinkable = True
-                continue
-            # A second name proves that it was our inode that got it. Otherwise somebody replaced the spare just now;
-            # with a new one, what is published is judged like any other.
-            if os.fstat(self._fd).st_nlink == 2:
-                return True
             self._is_at_rest = False
+            if self.is_ours():
+                return True
+            # Somebody replaced the spare just now. With a new one, what was published is judged like any other.
         raise StoreUnavailableError(f"{self._spare} is removed again and again", hint="find out by whom")
 
-    def _rename_or_create(self) -> bool:
-        """Without hard links: the spare itself becomes the record, and the next hold makes a new one."""
-        self._is_at_rest = False
+    def _link(self) -> bool:
+        """Without exclusive renames: publish by a second name of the spare. False where that cannot be done either."""
         try:
-            if linux.rename_exclusive(self._spare, self._lock):
-                return self.is_ours()
-        except (FileExistsError, FileNotFoundError):
-            return False
+            if system.has.hard_links:
+                os.link(self._spare, self._lock)
+                return True
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+        self._creates = True
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._spare)
-        return self._create()
+        return False
 
     def _create(self) -> bool:
         """The last resort: for some microseconds the record is empty, and who is killed in them leaves it so. Among us
@@ -155,7 +156,7 @@ class Wire:
         self._is_at_rest = False
         try:
             if self._fd < 0 or not linux.exchange(self._spare, self._lock):  # no spare: it is made at its place
-                self._rename_aside(found)
+                self._rename_aside(found.ident, found)
                 return False
         except FileNotFoundError:
             return False
@@ -168,29 +169,29 @@ class Wire:
             _put_back(self._spare, self._lock)
         return False
 
-    def _rename_aside(self, found: Found) -> None:
-        """Without an exchange: free the name if it led to the judged record; another's is put back.
+    def _rename_aside(self, wanted: Ident, judged: Found | None = None) -> None:
+        """Without an exchange, or an exclusive rename: free the name if it led to ``wanted`` and that is still as it
+        was judged; another's is put back.
 
-        For a moment nothing is at ``<path>.lock``. Another program may create its own there: our link then fails, and
-        what is there is judged anew.
+        For a moment nothing is at ``<path>.lock``. Another program may create its own there: to publish ours then
+        fails, and what is there is judged anew.
         """
         aside = self._lock + ".old"
-        if not system.has.moves_open_files:
-            found.close()
+        if judged is not None and not system.has.moves_open_files:
+            judged.close()
         os.replace(self._lock, aside)
-        if not (_leads_to(aside, found.ident) and found.is_unchanged(aside)):
+        if not (_leads_to(aside, wanted) and (judged is None or judged.is_unchanged(aside))):
             _put_back(aside, self._lock)
-        found.close()
+        if judged is not None:
+            judged.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(aside)
 
     def withdraw(self) -> None:
         """Take our record away, if it is there. Never raises OSError."""
         try:
-            if ident(os.lstat(self._lock)) == self._ident:  # invariant 4: what is there may be another's by now
-                if not system.has.moves_open_files:
-                    self._close_spare()
-                os.unlink(self._lock)
+            if ident(os.lstat(self._lock)) == self._ident:  # a robber's is best not moved at all
+                self._take_down()
         except FileNotFoundError:
             pass
         except BaseException as error:
@@ -198,6 +199,25 @@ class Wire:
             self._close_spare()
             if not isinstance(error, OSError):
                 raise
+
+    def _take_down(self) -> None:
+        """Free the name that led to our record just now. If it is a robber's by the time that it is moved (invariant
+        4), it is away for some microseconds; we have the guard all the while, so none of us comes in for that."""
+        mine = self._ident
+        if not system.has.moves_open_files:
+            self._close_spare()  # with it goes the inode; NTFS, unlike others, does not give its number again
+        elif not self._creates:
+            try:
+                if linux.rename_exclusive(self._lock, self._spare):
+                    self._is_at_rest = _leads_to(self._spare, mine)
+                    if not self._is_at_rest:
+                        _put_back(self._spare, self._lock)
+                        with contextlib.suppress(FileNotFoundError):
+                            os.unlink(self._spare)
+                    return
+            except FileExistsError:  # the spare's name is taken: perhaps by one who has another guard
+                pass
+        self._rename_aside(mine)
 
     def is_ours(self) -> bool:
         try:

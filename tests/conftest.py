@@ -17,12 +17,12 @@ from bough.stores.memory import MemoryStore
 from bough.testing.contract import StoreFactory
 
 
-@pytest.fixture(params=["memory", "json"])
+@pytest.fixture(params=["memory", "json", "sqlite"])
 def store_factory(request: pytest.FixtureRequest, tmp_path: Path) -> StoreFactory:
     if request.param == "memory":
         memory = MemoryStore()
         return lambda: memory
-    return lambda: open_store(f"json:{tmp_path / 'store'}")
+    return lambda: open_store(f"{request.param}:{tmp_path / 'store'}")
 
 
 @pytest.fixture

@@ -90,6 +90,12 @@ def test_concat(parts: list[History]) -> None:
     assert algebra.concat(*parts) == compressed([identity for part in parts for identity in identities(part)])
 
 
+@given(st.lists(histories, max_size=4))
+def test_union_is_a_sorted_set(parts: list[History]) -> None:
+    everything = {identity for part in parts for identity in identities(part)}
+    assert algebra.union(*parts) == compressed(sorted(everything))
+
+
 @given(related())
 @example(((Piece("a", 0, 5), Piece("b", 0, 3)), (Piece("a", 0, 3), Piece("b", 0, 3))))
 def test_common_prefix(pair: tuple[History, History]) -> None:
@@ -176,6 +182,7 @@ OPERATIONS: dict[str, Callable[[History, int], object]] = {
     "cut": lambda history, middle: algebra.cut(history, 1, middle),
     "concat": lambda history, middle: algebra.concat(history, algebra.cut(history, 0, middle)),
     "common_prefix": lambda history, middle: algebra.common_prefix(history, algebra.cut(history, 0, middle)),
+    "union": lambda history, middle: algebra.union(history, algebra.cut(history, 1, middle)),
     "subtract": lambda history, middle: algebra.subtract(history, algebra.cut(history, 1, middle)),
     "identity": lambda history, middle: algebra.identity(history, middle),
     "index_of": lambda history, middle: algebra.index_of(history, "a", middle),

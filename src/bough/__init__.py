@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bough.branch import BranchTree, ConversationBranch, MergeResult
+    from bough.copying import CopyResult, copy_session
     from bough.errors import (
         BoughError,
         BranchExistsError,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         StoreUnavailableError,
         UnsupportedFormatError,
     )
+    from bough.hits import SearchHit
     from bough.lock import SessionLock, with_session_lock
     from bough.manager import ConversationBranchManager
     from bough.model import LockInfo
@@ -44,6 +46,7 @@ __all__ = [
     "BranchTree",
     "ConversationBranch",
     "ConversationBranchManager",
+    "CopyResult",
     "CorruptBranchError",
     "InvalidIdError",
     "InvalidMessageError",
@@ -54,12 +57,14 @@ __all__ = [
     "NothingToUndoError",
     "ProtectedBranchError",
     "RepairWarning",
+    "SearchHit",
     "SessionLock",
     "SessionLockedError",
     "SessionNotFoundError",
     "StoreUnavailableError",
     "UnsupportedFormatError",
     "__version__",
+    "copy_session",
     "get_branch_manager",
     "open_store",
     "reset_branch_manager",
@@ -71,6 +76,9 @@ _HOMES = {
     "ConversationBranch": "bough.branch",
     "MergeResult": "bough.branch",
     "ConversationBranchManager": "bough.manager",
+    "CopyResult": "bough.copying",
+    "copy_session": "bough.copying",
+    "SearchHit": "bough.hits",
     "LockInfo": "bough.model",
     "SessionLock": "bough.lock",
     "with_session_lock": "bough.lock",

@@ -31,16 +31,15 @@ class Messages(Sequence[Message]):
     Equal to another sequence of equal messages; ``list(branch.messages)`` reads them all at once.
     """
 
-    __slots__ = ("_history", "_length", "_session_id", "_store")
+    __slots__ = ("_history", "_session_id", "_store")
 
     def __init__(self, store: Store, session_id: str, pieces: History) -> None:
         self._store = store
         self._session_id = session_id
         self._history = pieces
-        self._length = history.length(pieces)
 
     def __len__(self) -> int:
-        return self._length
+        return history.length(self._history)
 
     @overload
     def __getitem__(self, index: int) -> Message: ...
@@ -49,12 +48,12 @@ class Messages(Sequence[Message]):
     def __getitem__(self, index: int | slice) -> Message | list[Message]:
         if isinstance(index, slice):
             return self._store.read(self._session_id, self._pieces(index))
-        at = range(self._length)[index]
+        at = range(len(self))[index]
         [message] = self._store.read(self._session_id, history.cut(self._history, at, at + 1))
         return message
 
     def __iter__(self) -> Iterator[Message]:
-        for start in range(0, self._length, CHUNK):
+        for start in range(0, len(self), CHUNK):
             yield from self[start : start + CHUNK]
 
     def __eq__(self, other: object) -> bool:
@@ -67,35 +66,59 @@ class Messages(Sequence[Message]):
     __hash__ = None  # type: ignore[assignment]  # equal to lists, which have none
 
     def __repr__(self) -> str:
-        return f"<{self._length} messages>"
+        return f"<{len(self)} messages>"
 
     def _origin(self) -> tuple[Store, str, History]:
         return self._store, self._session_id, self._history
 
     def _pieces(self, wanted: slice) -> History:
-        start, stop, step = wanted.indices(self._length)
+        start, stop, step = wanted.indices(len(self))
         if step == 1:
             return history.cut(self._history, start, max(start, stop))
         return history.concat(*(history.cut(self._history, at, at + 1) for at in range(start, stop, step)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)  # with slots, Python 3.11 answers an assignment to a property with a TypeError of its own
 class ConversationBranch:
-    """One branch as it was when it was looked up.
+    """One branch as it was when it was looked up. Its ``record`` says what the store knows of it."""
 
-    ``parent_message_index`` is the exclusive index into the parent at which the branch began. Times are aware, in UTC,
-    with milliseconds. ``version`` is what :meth:`ConversationBranchManager.set_messages` takes as ``expected``.
-    """
-
-    id: str
-    name: str
-    parent_id: str | None
-    parent_message_index: int | None
+    record: BranchRecord
     messages: Messages
-    created_at: datetime
-    updated_at: datetime
-    metadata: Mapping[str, Any] | None
-    version: Version
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def parent_id(self) -> str | None:
+        return self.record.parent_id
+
+    @property
+    def parent_message_index(self) -> int | None:
+        """The exclusive index into the parent at which the branch began."""
+        return self.record.parent_message_index
+
+    @property
+    def created_at(self) -> datetime:
+        """Aware, in UTC, with milliseconds; so is ``updated_at``."""
+        return self.record.created_at
+
+    @property
+    def updated_at(self) -> datetime:
+        return self.record.updated_at
+
+    @property
+    def metadata(self) -> Mapping[str, Any] | None:
+        return self.record.metadata
+
+    @property
+    def version(self) -> Version:
+        """What :meth:`ConversationBranchManager.set_messages` takes as ``expected``."""
+        return self.record.version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,17 +156,7 @@ class Undone:
 
 def branch_of(store: Store, session_id: str, record: BranchRecord) -> ConversationBranch:
     """The branch that a store's record stands for."""
-    return ConversationBranch(
-        id=record.id,
-        name=record.name,
-        parent_id=record.parent_id,
-        parent_message_index=record.parent_message_index,
-        messages=Messages(store, session_id, record.history),
-        created_at=record.created_at,
-        updated_at=record.updated_at,
-        metadata=record.metadata,
-        version=record.version,
-    )
+    return ConversationBranch(record, Messages(store, session_id, record.history))
 
 
 def grow_trees(branches: Iterable[ConversationBranch]) -> list[BranchTree]:

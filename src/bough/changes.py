@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 from bough import codec, history
 from bough.errors import InvalidIdError, InvalidMessageError, InvalidRequestError
-from bough.model import BranchRecord, Change, History, Message, Piece, Put, Tip
+from bough.model import BranchRecord, Change, History, Message, Piece, Put, Tip, replace
 from bough.stores.base import check_id
 
 MAX_SLUG = 40

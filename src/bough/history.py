@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from operator import itemgetter
 
 from bough.model import History, Piece
@@ -35,7 +35,10 @@ def normalise(pieces: Iterable[Piece]) -> History:
 
 def length(history: History) -> int:
     """How many messages."""
-    return sum(piece.stop - piece.start for piece in history)
+    total = 0
+    for _, start, stop in history:
+        total += stop - start
+    return total
 
 
 def cut(history: History, start: int, stop: int) -> History:
@@ -92,6 +95,17 @@ def _without(piece: Piece, runs: Sequence[tuple[int, int]]) -> Iterator[Piece]:
         at = stop
     if at < end:
         yield Piece(segment, at, end)
+
+
+def union(*histories: History) -> History:
+    """Each message that any of them holds, once, in the order of segments and positions."""
+    out: list[Piece] = []
+    for segment, start, stop in sorted(chain.from_iterable(histories)):
+        if out and out[-1].segment == segment and start <= out[-1].stop:
+            out[-1] = Piece(segment, out[-1].start, max(stop, out[-1].stop))
+        else:
+            out.append(Piece(segment, start, stop))
+    return tuple(out)
 
 
 def identity(history: History, index: int) -> tuple[str, int]:

@@ -11,14 +11,14 @@ What it deliberately does not do: read files, or know where the branches came fr
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from bough.changes import check_name, put_again, put_new
 from bough.errors import InvalidRequestError
 from bough.history import concat, normalise
-from bough.model import BranchRecord, History, Piece, Put, Tip
+from bough.model import BranchRecord, History, Piece, Put, Tip, replace
 
 
 class IncomingMessage(NamedTuple):

@@ -33,6 +33,7 @@ from bough.errors import (
     SessionNotFoundError,
 )
 from bough.events import Event, EventName, Handler
+from bough.hits import SearchHits, find
 from bough.merge import STRATEGIES
 from bough.model import BranchRecord, Change, Commit, Drop, Message, Operation, SessionState, Version
 from bough.session import Session
@@ -71,6 +72,21 @@ class ConversationBranchManager:
             raise
 
     def _open(self, *, create: bool) -> str:
+        record = self._find_head()
+        return self._session.saw(record).id if record else self._open_by_all(create=create)
+
+    def _find_head(self) -> BranchRecord | None:
+        """HEAD's branch, or main where there is no HEAD; None where either cannot be read, or main is not there."""
+        try:
+            state = self._session.load(only=[MAIN])
+            if state.head is None or MAIN not in state.branches:
+                return state.branches.get(MAIN)
+            return self._session.load(only=[state.head]).branches.get(state.head)
+        except CorruptBranchError:
+            return None
+
+    def _open_by_all(self, *, create: bool) -> str:
+        """As :meth:`_find_head` cannot: makes the session or its main, or looks for the next best branch."""
         while True:
             state = self._session.load()
             unread = {finding.branch_id for finding in state.findings}
@@ -147,7 +163,7 @@ class ConversationBranchManager:
         """Every branch that can be read, the newest change first."""
         records = sorted(self._session.load().branches.values(), key=lambda record: record.id)
         records.sort(key=lambda record: (record.updated_at, record.operation), reverse=True)
-        return [self._session.branch(record) for record in records]
+        return self._session.branches(records)
 
     def get_branch_tree(self) -> list[BranchTree]:
         """The branches by parent: each exactly once, also where parents are unknown or go round in a circle."""
@@ -158,7 +174,7 @@ class ConversationBranchManager:
         check_id(branch_id)
         state = self._session.load()
         self._session.find(state, branch_id)
-        branches = {record.id: self._session.branch(record) for record in state.branches.values()}
+        branches = {branch.id: branch for branch in self._session.branches(state.branches.values())}
         return line_of_descent(branches, branch_id)
 
     def format_branches(self) -> str:
@@ -168,6 +184,27 @@ class ConversationBranchManager:
     def format_branch_tree(self) -> str:
         """The tree of branches as text, ``*`` behind the current one."""
         return render.format_branch_tree(self.get_branch_tree(), self._current)
+
+    def search(
+        self,
+        query: str,
+        *,
+        session: str | None = None,
+        branch: str | None = None,
+        everywhere: bool = False,
+        limit: int | None = 20,
+    ) -> SearchHits:
+        """The messages that hold what ``query`` asks for (:func:`bough.search.parse`), the newest first.
+
+        In this session, in another ``session``, in one ``branch`` of either, or ``everywhere``: in all sessions of the
+        store. A message is one hit, however many branches hold it. ``limit`` None gives all. What is damaged hides no
+        hit elsewhere: it stands in the ``findings`` of what is returned. ``InvalidRequestError`` names the place where
+        the query cannot be understood; ``SessionNotFoundError``.
+        """
+        if everywhere and (session is not None or branch is not None):
+            raise InvalidRequestError("everywhere is not in one session or branch", hint="leave one of them out")
+        session_id = None if everywhere else self.session_id if session is None else session
+        return find(self.store, query, session_id=session_id, branch_id=branch, limit=limit)
 
     # -- messages --------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ What it deliberately does not do: know the verbs (:mod:`bough.manager`).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeAlias
 
 from bough.branch import ConversationBranch, branch_of
@@ -67,6 +67,10 @@ class Session:
 
     def branch(self, record: BranchRecord) -> ConversationBranch:
         return branch_of(self.store, self.id, record)
+
+    def branches(self, records: Iterable[BranchRecord]) -> list[ConversationBranch]:
+        store = self.store
+        return [branch_of(store, self.id, record) for record in records]
 
     def append(self, branch_id: str, lines: list[bytes]) -> Version:
         commit = self.store.commit(self.id, Append(branch_id=branch_id, messages=lines))

@@ -13,13 +13,12 @@ What it deliberately does not do: read a store, or move a manager's own current 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from bough import history
 from bough.branch import MAIN
 from bough.changes import change
 from bough.errors import BranchMovedError, NothingToUndoError
-from bough.model import BranchChange, BranchRecord, Change, Drop, Operation, Put, SessionState
+from bough.model import BranchChange, BranchRecord, Change, Drop, Operation, Put, SessionState, replace
 
 FIXED = frozenset({"init", "external-edit"})
 """Kinds that are passed over: what makes the session, and what another program did."""

@@ -26,6 +26,10 @@ def bough(tmp_path: Path) -> Bough:
     ("args", "command", "keys"),
     [
         (("sessions",), "sessions", {"sessions"}),
+        (("sessions", "--deleted"), "sessions", {"deleted"}),
+        (("sessions", "rename", "default", "x"), "sessions rename", {"from", "to"}),
+        (("sessions", "delete", "default"), "sessions delete", {"deleted", "kept_as"}),
+        (("copy", "--to", "backup"), "copy", {"from", "to", "sessions", "failed"}),
         (("branch",), "branch list", {"session", "head", "branches"}),
         (("branch", "list"), "branch list", {"session", "head", "branches"}),
         (("branch", "create", "x"), "branch create", {"session", "branch"}),

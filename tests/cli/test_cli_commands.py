@@ -199,7 +199,15 @@ def test_help_groups_the_commands_and_each_has_examples(bough: Bough) -> None:
     out = bough.out()
     assert out == bough.out("--help")
     sections = [line for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert sections[1:] == ["Begin:", "Converse:", "Branch out:", "Take it back:", "Find things:", "Set up:"]
+    assert sections[1:] == [
+        "Begin:",
+        "Converse:",
+        "Branch out:",
+        "Take it back:",
+        "Find things:",
+        "Keep it safe:",
+        "Set up:",
+    ]
     assert "..." not in out.split("Begin:")[1]
     for line in out.split("Begin:")[1].splitlines():
         if line.startswith("  ") and not line.startswith(("  -", "  COMMAND")):

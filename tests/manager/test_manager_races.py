@@ -10,7 +10,7 @@ from manager_kit import kinds, say, texts
 from bough.errors import BranchExistsError, BranchMovedError, BranchNotFoundError
 from bough.imports import IncomingBranch, IncomingMessage
 from bough.manager import ConversationBranchManager as Manager
-from bough.model import Append, Change, Commit
+from bough.model import Append, Change, Commit, Graft
 from bough.stores.memory import MemoryStore
 
 
@@ -20,7 +20,7 @@ class Crossroads(MemoryStore):
     other: Callable[[], object] | None = None
     stubborn = False
 
-    def commit(self, session_id: str, change: Append | Change) -> Commit:
+    def commit(self, session_id: str, change: Append | Change | Graft) -> Commit:
         other, self.other = self.other, None
         if other is not None:
             other()

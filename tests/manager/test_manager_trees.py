@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from bough.branch import BranchTree
 from bough.changes import change, put_new
 from bough.manager import ConversationBranchManager
-from bough.model import Put
+from bough.model import Put, replace
 from bough.stores.base import Store
 from bough.stores.memory import MemoryStore
 

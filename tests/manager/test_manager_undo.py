@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from bough.changes import change, put_again
 from bough.errors import BranchMovedError, NothingToUndoError
 from bough.imports import IncomingBranch, IncomingMessage
 from bough.manager import ConversationBranchManager as Manager
-from bough.model import Append, BranchChange, Drop, Operation, Put, Tip
+from bough.model import Append, BranchChange, Drop, Operation, Put, Tip, replace
 from bough.testing.contract import StoreFactory, said
 from bough.undo import invert
 

@@ -26,8 +26,17 @@ def json_place() -> Iterator[StoreFactory]:
         yield lambda: open_store(folder, durability="lazy")
 
 
+@contextmanager
+def sqlite_place() -> Iterator[StoreFactory]:
+    with TemporaryDirectory() as folder:
+        yield lambda: open_store(f"sqlite:{folder}/store.db", durability="lazy")
+
+
 TestMemory = manager_machine(memory_place).TestCase
 TestMemory.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 TestJson = manager_machine(json_place).TestCase
 TestJson.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+TestSqlite = manager_machine(sqlite_place).TestCase
+TestSqlite.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from bough.changes import change, put_again
 from bough.errors import InvalidRequestError
-from bough.model import Tip
+from bough.model import Tip, replace
 from bough.stores import open_store
 from bough.stores.memory import MemoryStore
 from bough.testing.contract import SESSION, begin, said

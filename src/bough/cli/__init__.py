@@ -30,7 +30,8 @@ SECTIONS = {
     "Converse": ("add", "show", "log"),
     "Branch out": ("branch", "fork", "switch", "merge", "rename", "delete"),
     "Take it back": ("undo",),
-    "Find things": ("sessions", "path", "lock"),
+    "Find things": ("search", "sessions", "path", "lock"),
+    "Keep it safe": ("copy",),
     "Set up": ("completion",),
 }
 """Every command, grouped by what people do."""

@@ -32,15 +32,15 @@ class App:
         self._opened: dict[str, str] = {}
 
     @contextmanager
-    def store(self) -> Iterator[Store]:
-        """The store that was asked for; what it mends meanwhile is told as a warning."""
+    def store(self, url: str | None = None) -> Iterator[Store]:
+        """The store of ``url``, else the one that was asked for; what it mends meanwhile is told as a warning."""
         from bough.errors import RepairWarning
         from bough.stores import open_store
 
         with warnings.catch_warnings():
             warnings.simplefilter("always", RepairWarning)
             warnings.showwarning = lambda message, *_: self.warn(str(message))
-            store = open_store(self.store_url)
+            store = open_store(self.store_url if url is None else url)
             try:
                 yield store
             finally:
@@ -105,7 +105,8 @@ def _global_options(*, after: bool) -> list[click.Parameter]:
             "store_url",
             metavar="URL",
             envvar="BOUGH_STORE",
-            help="Where the sessions live: a folder, json:PATH.  [env: BOUGH_STORE; default: ~/.codebuddy/branches]",
+            help="Where the sessions live: a folder, json:PATH, sqlite:PATH."
+            "  [env: BOUGH_STORE; default: ~/.codebuddy/branches]",
         ),
         option(
             "--session",
@@ -143,6 +144,13 @@ class KeepsFiles(Protocol):
     """A store that has a file for each branch."""
 
     def path(self, session_id: str, branch_id: str | None = None) -> str: ...
+
+
+@runtime_checkable
+class KeepsLocks(Protocol):
+    """A store whose sessions are locked by files."""
+
+    def lock_path(self, session_id: str) -> str: ...
 
 
 class BranchType(click.ParamType[str]):

@@ -13,8 +13,8 @@ DEFAULT_FOLDER = "~/.codebuddy/branches"
 def open_store(
     url: str | os.PathLike[str] | None = None, *, durability: Durability = "full", lock_timeout: float = 10.0
 ) -> Store:
-    """Opens the store that ``url`` names: ``json:PATH``, a bare path (JSON too), ``memory:`` (a new, empty one each
-    time), or None for JSON files in ``~/.codebuddy/branches``.
+    """Opens the store that ``url`` names: ``json:PATH``, a bare path (JSON too), ``sqlite:PATH``, ``memory:`` (a new,
+    empty one each time), or None for JSON files in ``~/.codebuddy/branches``.
 
     ``lock_timeout`` is how many seconds a commit waits for another writer before ``SessionLockedError``.
     Nothing is created before the first commit. Raises ``UnsupportedFormatError`` for an unknown scheme and
@@ -26,9 +26,13 @@ def open_store(
         from bough.stores.memory import MemoryStore
 
         return MemoryStore()
+    if colon and scheme == "sqlite":
+        from bough.stores.sqlite import SqliteStore
+
+        return SqliteStore(os.path.expanduser(rest), durability=durability, lock_timeout=lock_timeout)
     if colon and scheme.isalpha() and len(scheme) > 1 and scheme != "json":
         raise UnsupportedFormatError(
-            f"no store is known for {text!r}", hint="a store is json:PATH, a plain path, or memory:"
+            f"no store is known for {text!r}", hint="a store is json:PATH, sqlite:PATH, a plain path, or memory:"
         )
     path = rest if colon and scheme == "json" else text
     from bough.stores.json_files import JsonFilesStore

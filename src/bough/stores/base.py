@@ -5,8 +5,10 @@
 2. A reader never waits for a writer and sees a whole state: the one before a commit or the one after.
 3. A message keeps its identity (segment, position) for ever; a position is never given out twice.
 4. ``read`` gives the messages of any history that a branch has or had, also one of a deleted branch.
-5. Operation numbers of a session begin at 1, rise by 1 and never restart.
+5. Operation numbers of a session begin at 1, rise by 1 and never restart. (A copy of a session has the numbers that
+   the other store's log had, which may skip where that was damaged.)
 6. A method may be called from several threads.
+7. ``search`` finds the same in every store, in an order that follows from the branches.
 
 :mod:`bough.testing` proves these of a store. A store deliberately knows no verbs: what a merge or an undo is stands in
 :mod:`bough.manager`, once for all stores.
@@ -18,8 +20,10 @@ from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol, TypeAlias
 
-from bough.errors import InvalidIdError
-from bough.model import Append, Change, Commit, History, Message, Operation, SessionState
+from bough.codec import now, time_text
+from bough.errors import InvalidIdError, InvalidRequestError
+from bough.model import Append, Change, Commit, Finding, Graft, History, Message, Operation, SessionState
+from bough.search import Found, Query
 
 Durability: TypeAlias = Literal["full", "lazy"]
 """``full``: on the disk when a commit returns. ``lazy``: handed to the operating system, which may lose it in a power
@@ -34,8 +38,20 @@ class Store(Protocol):
         """What :func:`bough.stores.open_store` takes to open this store again."""
         ...
 
-    def sessions(self) -> list[str]:
-        """The ids of all sessions, sorted."""
+    def sessions(self, *, deleted: bool = False) -> list[str]:
+        """The ids of all sessions, sorted; with ``deleted`` the ids under which :meth:`move` keeps what was deleted."""
+        ...
+
+    def move(self, session_id: str, new_id: str | None) -> str:
+        """Gives a session another id, and returns that; branches, histories and operations are untouched.
+
+        None sets it aside: it is no session any more, and kept under the id that is returned, ``<id>@<time>``, which is
+        among ``sessions(deleted=True)`` until ``move`` of that id brings it back. Raises ``SessionNotFoundError`` where
+        ``session_id`` is neither a session nor the id of one set aside, ``InvalidRequestError`` where ``new_id`` is a
+        session already, ``InvalidIdError``, ``SessionLockedError``, ``StoreUnavailableError``.
+
+        A writer that waited meanwhile finds the session gone; it never writes to what was moved.
+        """
         ...
 
     def load(self, session_id: str, *, only: Collection[str] | None = None) -> SessionState:
@@ -50,7 +66,7 @@ class Store(Protocol):
         """Fresh copies of the messages of a history. ``CorruptBranchError`` where one is nowhere to be found."""
         ...
 
-    def commit(self, session_id: str, change: Append | Change) -> Commit:
+    def commit(self, session_id: str, change: Append | Change | Graft) -> Commit:
         """Write one change (promise 1); makes the session if it is new.
 
         Raises ``BranchNotFoundError`` (append to what is not there), ``BranchExistsError`` (a put with ``expected``
@@ -61,6 +77,21 @@ class Store(Protocol):
 
     def operations(self, session_id: str) -> Iterator[Operation]:
         """The operations of a session, newest first, read as far as they are asked for."""
+        ...
+
+    def search(
+        self, query: Query, *, session_id: str | None = None, branch_id: str | None = None
+    ) -> Iterator[Found | Finding]:
+        """The messages that match and that some branch holds, each once, found as far as they are asked for.
+
+        In all sessions: the one with the newest ``updated_at`` of a branch first, then by id. In one session: in the
+        order of :func:`bough.stores.scan.newest_first`. In one branch of a session: from its end. What does not exist
+        holds nothing. A message matches if ``query.matches(terms(text_of(message)))`` of :mod:`bough.search`.
+
+        What cannot be read hides nothing else: it comes as a finding, once the search gets there. A search sees each
+        session as it is when it gets there; what is committed meanwhile may be missing. It may keep an index of its
+        own up to date, and waits for no writer to do so.
+        """
         ...
 
     def lock(self, session_id: str) -> AbstractContextManager[object]:
@@ -94,3 +125,26 @@ def check_id(value: object) -> str:
     if "\0" in value:
         raise InvalidIdError(value, "holds U+0000")
     return value
+
+
+def kept_id(session_id: str, taken: Collection[str]) -> tuple[str, str]:
+    """The id under which a deleted session is kept, ``<id>@<mark>`` no other's, and the mark: the present moment."""
+    moment = mark = time_text(now())
+    number = 1
+    while (kept := kept_as(session_id, mark)) in taken:
+        number += 1
+        mark = f"{moment}~{number}"
+    return kept, mark
+
+
+def kept_as(session_id: str, mark: str) -> str:
+    """``<id>@<mark>``; the id is cut where that would be too long for one."""
+    room = MAX_ID_BYTES - len(mark) - 1
+    return f"{session_id.encode()[:room].decode(errors='ignore')}@{mark}"
+
+
+def session_exists(session_id: str) -> InvalidRequestError:
+    """The refusal to move a session to where one is."""
+    return InvalidRequestError(
+        f"session {session_id!r} exists already", hint="choose another id, or move that one away"
+    )

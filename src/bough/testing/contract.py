@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -27,8 +26,10 @@ from bough.errors import (
     SessionNotFoundError,
     StoreUnavailableError,
 )
-from bough.model import Append, BranchRecord, Commit, Drop, History, Message, Piece, Put, Tip, Version
+from bough.model import Append, BranchRecord, Commit, Drop, History, Message, Piece, Put, Tip, Version, replace
 from bough.stores.base import Store
+from bough.testing.contract_graft import GraftContract
+from bough.testing.contract_search import SearchContract
 
 StoreFactory: TypeAlias = Callable[[], Store]
 
@@ -121,7 +122,7 @@ def in_thread(work: Callable[[], Any]) -> Any:
     return outcome[0]
 
 
-class StoreContract:
+class StoreContract(GraftContract, SearchContract):
     """Subclass it, and give it ``store_factory``."""
 
     @pytest.fixture

@@ -653,9 +653,6 @@ def test_an_edit_in_our_own_layout(tmp_path: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 3000])
-@pytest.mark.xfail(
-    strict=True, reason="messages that two documents share are read from either, and only one was edited"
-)
 def test_an_edit_in_our_own_layout_of_what_is_shared(tmp_path: Path, size: int) -> None:
     root, known = edited_in_our_layout(tmp_path, size, share=True)
     with open_session(root) as manager:

@@ -24,6 +24,9 @@ def command(app: App, branch: str | None) -> None:
     with app.manager() as manager:
         wanted = manager.get_current_branch_id() if branch is None else branch_id(manager, branch)
         if not isinstance(manager.store, KeepsFiles):
-            raise InvalidRequestError(f"the store {manager.store.url} keeps no files")
+            raise InvalidRequestError(
+                f"the store {manager.store.url} has no file for each branch",
+                hint="`bough copy --to json:FOLDER` makes them",
+            )
         path = manager.store.path(manager.session_id, wanted)
         app.answer({"branch": wanted, "path": path}, plain(path))

@@ -1,27 +1,48 @@
-"""``bough sessions``: the conversations of a store."""
+"""``bough sessions``: the conversations of a store, their names, and those that were deleted."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from bough.cli.app import App, Command, pass_app
+from bough.cli.app import App, Command, Group, pass_app
+
+if TYPE_CHECKING:
+    from bough.stores.base import Store
 
 
-@click.command("sessions", cls=Command)
-@pass_app
-def command(app: App) -> None:
-    """List the sessions of the store.
+@click.group("sessions", cls=Group, invoke_without_command=True)
+@click.option("--deleted", is_flag=True, help="Those that were deleted and can be restored.")
+@click.pass_context
+def command(ctx: click.Context, deleted: bool) -> None:
+    """List the sessions of the store; rename, delete or restore one.
 
     A session is one conversation with all its branches.
 
     \b
     bough sessions
     bough --session trip log     look into one of them
+    bough sessions rename trip journey
+    bough sessions delete journey
+    bough sessions --deleted
+    bough sessions restore journey
     """
-    from bough.cli.text import table
+    if ctx.invoked_subcommand is None:
+        _list(ctx.ensure_object(App), deleted=deleted)
+    elif deleted:
+        raise click.UsageError("--deleted is for the list of sessions")
+
+
+def _list(app: App, *, deleted: bool) -> None:
+    from bough.cli.text import plain, table
     from bough.codec import time_text
 
     with app.store() as store:
+        if deleted:
+            kept = store.sessions(deleted=True)
+            app.answer({"deleted": kept}, *(map(plain, kept) if kept else ["No deleted sessions."]))
+            return
         states = [store.load(session_id) for session_id in store.sessions()]
     found = []
     rows = []
@@ -43,3 +64,77 @@ def command(app: App) -> None:
         )
     lines = table(("session", "branches", "current", "messages", "changed"), rows) if rows else ["No sessions yet."]
     app.answer({"sessions": found}, *lines)
+
+
+@command.command("rename", cls=Command)
+@click.argument("id_", metavar="SESSION")
+@click.argument("new_id", metavar="NEW")
+@pass_app
+def rename(app: App, id_: str, new_id: str) -> None:
+    """Give a session another id. Branches and operations stay as they are.
+
+    \b
+    bough sessions rename default trip
+    """
+    from bough.cli.text import plain
+
+    with app.store() as store:
+        _check(store, id_)
+        store.move(id_, new_id)
+        app.answer({"from": id_, "to": new_id}, f"Session {plain(id_)} is {plain(new_id)} now.")
+
+
+@command.command("delete", cls=Command)
+@click.argument("id_", metavar="SESSION")
+@pass_app
+def delete(app: App, id_: str) -> None:
+    """Delete a session, so that it can be restored.
+
+    It is set aside with all it has; `bough sessions --deleted` lists what is.
+
+    \b
+    bough sessions delete trip
+    bough sessions restore trip
+    """
+    from bough.cli.text import plain
+
+    with app.store() as store:
+        kept = store.move(id_, None)
+        app.answer(
+            {"deleted": id_, "kept_as": kept},
+            f"Deleted session {plain(id_)}. It is kept as {plain(kept)}: `bough sessions restore` brings it back.",
+        )
+
+
+@command.command("restore", cls=Command)
+@click.argument("id_", metavar="SESSION")
+@click.option("--as", "new_id", metavar="ID", help="The id that it gets; the one that it had if absent.")
+@pass_app
+def restore(app: App, id_: str, new_id: str | None) -> None:
+    """Bring a deleted session back: by its old id the one deleted last.
+
+    \b
+    bough sessions restore trip
+    bough sessions restore trip@2026-11-21T05:45:00.123Z --as trip-2
+    """
+    from bough.cli.text import plain
+    from bough.errors import SessionNotFoundError
+
+    with app.store() as store:
+        deleted = store.sessions(deleted=True)
+        of_that_id = [kept for kept in deleted if kept.rpartition("@")[0] == id_]
+        kept = id_ if id_ in deleted else max(of_that_id, default=None)
+        if kept is None:
+            error = SessionNotFoundError(id_)
+            error.hint = "`bough sessions --deleted` lists what can be restored"
+            raise error
+        restored = store.move(kept, kept.rpartition("@")[0] if new_id is None else new_id)
+        app.answer({"from": kept, "restored": restored}, f"Session {plain(restored)} is back.")
+
+
+def _check(store: Store, session_id: str) -> None:
+    """``SessionNotFoundError`` where it is none: :meth:`Store.move` would take the id of a deleted one, too."""
+    from bough.errors import SessionNotFoundError
+
+    if session_id not in store.sessions():
+        raise SessionNotFoundError(session_id)

@@ -20,7 +20,10 @@ may tear it.
    line that ends in a newline is wholly of its own writer: a new beginning and an old end never make one message.
 4. A power failure may keep the end of an append and lose its beginning: ``append`` tells. Whoever appends has synced
    what is before, so that nothing else can be missing.
-5. A document that is not laid out so, or whose closing line does not fit its size, is another program's work
+5. What a graft wrote that no operation tells of (messages that were appended in the store it came from) stands in the
+   head line too, as ``grafted``: history, tip and operation of the lines that the file began with. The log cannot say
+   what those are, and a torn closing line does not.
+6. A document that is not laid out so, or whose closing line does not fit its size, is another program's work
    (:mod:`bough.stores.json_files.reconcile`) or torn (:func:`torn_end`), never guessed at.
 """
 
@@ -28,13 +31,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 from zlib import crc32
 
 from bough.codec import decode, decode_value, dumps, encode_found, parse_time, time_text
-from bough.model import EMPTY, BranchRecord, History, Piece, Tip
+from bough.model import EMPTY, BranchRecord, History, Piece, Tip, replace
 from bough.stores.base import check_id
 from bough.stores.json_files.disk import read_range
 from bough.stores.json_files.lines import Lines
@@ -42,7 +45,7 @@ from bough.stores.json_files.lines import Lines
 _EDGE: Final = 4096
 OURS = frozenset(
     {"id", "name", "parentId", "parentMessageIndex", "messages", "createdAt", "updatedAt", "metadata"}
-    | {"history", "tip", "extent", "append", "operation", "digest", "check"}
+    | {"history", "tip", "extent", "append", "operation", "digest", "check", "grafted"}
 )
 
 
@@ -85,7 +88,7 @@ def stamp_of(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def head_line(record: BranchRecord) -> bytes:
+def head_line(record: BranchRecord, *, grafted: bool = False) -> bytes:
     head: dict[str, Any] = {"id": record.id, "name": record.name}
     if record.parent_id is not None:
         head["parentId"] = record.parent_id
@@ -95,6 +98,8 @@ def head_line(record: BranchRecord) -> bytes:
     if record.metadata is not None:
         head["metadata"] = dict(record.metadata)
     head |= record.extra
+    if grafted:
+        head["grafted"] = [pieces_to_json(record.history), list(record.tip), record.operation]
     return encode_found(head)[:-1] + b',"messages":[\n'
 
 
@@ -299,9 +304,13 @@ def read_found(data: bytes, status: os.stat_result) -> Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Torn:
-    """What the repair rule keeps of a document whose end is torn: its lines from ``start``, ``size`` bytes of them."""
+    """What the repair rule keeps of a document whose end is torn: its lines from ``start``, ``size`` bytes of them.
+
+    ``grafted`` is the branch as it was when a graft wrote the file, if that is in its head line.
+    """
 
     record: BranchRecord
+    grafted: BranchRecord | None
     start: int
     size: int
     length: int
@@ -339,11 +348,20 @@ def torn_end(data: bytes, status: os.stat_result) -> Torn:
     record = _record(fields, history=(), tip=Tip("", 0), operation=0, fallback=status.st_mtime)
     return Torn(
         record=replace(record, updated_at=datetime.fromtimestamp(int(status.st_mtime), UTC)),
+        grafted=_grafted(fields.get("grafted"), record),
         start=start,
         size=max(0, kept_end - start),
         length=kept,
         reason=f"its end is torn after message {kept} ({len(data) - kept_end} bytes)",
     )
+
+
+def _grafted(value: Any, record: BranchRecord) -> BranchRecord | None:
+    try:
+        history, (segment, following), operation = value
+        return replace(record, history=pieces_from_json(history), tip=Tip(segment, following), operation=operation)
+    except (TypeError, ValueError):
+        return None
 
 
 def _is_torn_append(data: bytes, start: int, at: int, stop: int) -> bool:

@@ -159,10 +159,10 @@ class DocumentWriter:
         folder.forget(document.name)
         warnings.warn(RepairWarning(f"{path}: {document.torn}; it was closed again"), stacklevel=2)
 
-    def write(self, name: str, record: BranchRecord, runs: Sequence[Run]) -> None:
+    def write(self, name: str, record: BranchRecord, runs: Sequence[Run], *, grafted: bool = False) -> None:
         """A whole new document, synced. The digest of a prefix that it shares with another is taken from there."""
         folder = self._folder
-        head = head_line(record)
+        head = head_line(record, grafted=grafted)
         size = 0
         digest = Digest()
 

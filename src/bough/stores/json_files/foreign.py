@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from bough.codec import decode_block
 from bough.history import concat, length
-from bough.model import BranchRecord, History, Message, Piece
+from bough.model import BranchRecord, History, Message, Piece, replace
 from bough.stores.json_files.disk import open_file, read_range
 from bough.stores.json_files.document import (
     Document,
@@ -81,11 +80,13 @@ def torn(folder: Folder, name: str, data: bytes, status: os.stat_result) -> Docu
     """
     end = torn_end(data, status)
     last = folder.last_record(end.record.id)
+    if end.grafted is not None and (last is None or last.operation <= end.grafted.operation):
+        last = end.grafted
     if last is None:
         raise ValueError(f"{end.reason}, and no operation says which messages those are")
     entry = folder.log.tail().last
     if end.length < last.length and entry is not None and last.operation == entry.operation.number:
-        before = next(change.before for change in entry.operation.branches if change.id == last.id)
+        before = next((change.before for change in entry.operation.branches if change.id == last.id), None)
         last = before if before is not None and end.length == before.length else last
     more = end.length - last.length
     if more < 0:

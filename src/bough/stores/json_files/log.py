@@ -28,8 +28,7 @@ _BLOCK = 1 << 16
 _BEGINNING = b'{"operation":'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """An operation, with the new messages of each branch that it adds in place (encoded, by branch id)."""
 
     operation: Operation

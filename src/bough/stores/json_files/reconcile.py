@@ -17,11 +17,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from bough.codec import encode_found, same_in_javascript, time_text
 from bough.history import concat, cut
-from bough.model import BranchRecord, History, Message, Piece, Tip
+from bough.model import BranchRecord, History, Message, Piece, Tip, replace
 from bough.stores.json_files.digest import Digest
 from bough.stores.json_files.document import Found
 

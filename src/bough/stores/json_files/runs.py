@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from bough.history import index_of, offsets, piece_at, subtract
-from bough.model import History, Piece
+from bough.model import BranchRecord, History, Piece, replace
 from bough.stores.json_files.document import Document
 from bough.stores.json_files.log import NAME, Entry
 
@@ -40,15 +39,18 @@ def in_entry(entry: Entry) -> Iterator[Document]:
         lines = entry.messages.get(change.id)
         if lines and change.after is not None:
             tip = change.after.tip
-            region = b",\n".join(lines)
-            history = (Piece(tip.segment, tip.next - len(lines), tip.next),)
-            record = replace(change.after, history=history)
-            yield Document(
-                name=NAME,
-                stamp=(0, 0, 0),
-                record=record,
-                start=0,
-                size=len(region),
-                length=len(lines),
-                region=region,
-            )
+            yield in_memory(change.after, Piece(tip.segment, tip.next - len(lines), tip.next), lines)
+
+
+def in_memory(record: BranchRecord, piece: Piece, lines: Sequence[bytes]) -> Document:
+    """Messages that no file holds yet, as a document."""
+    region = b",\n".join(lines)
+    return Document(
+        name=NAME,
+        stamp=(0, 0, 0),
+        record=replace(record, history=(piece,)),
+        start=0,
+        size=len(region),
+        length=len(lines),
+        region=region,
+    )

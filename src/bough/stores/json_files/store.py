@@ -10,6 +10,7 @@ lose its own or our last message: the promise is for programs that take turns.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -25,17 +26,22 @@ from bough.errors import (
     StoreUnavailableError,
 )
 from bough.lock import SessionLock
-from bough.model import Append, Change, Commit, History, Message, Operation, SessionState
-from bough.stores.base import MAX_ID_BYTES, Durability, check_id
+from bough.model import Append, Change, Commit, Finding, Graft, History, Message, Operation, SessionState
+from bough.search import Found, Query
+from bough.stores.base import Durability, check_id, session_exists
 from bough.stores.json_files.content import messages
-from bough.stores.json_files.disk import Disk, open_file, read_range, refusing
+from bough.stores.json_files.deleted import FOLDER as DELETED
+from bough.stores.json_files.deleted import Kept, find_deleted, id_of, note_id, place_for
+from bough.stores.json_files.disk import Disk, refusing
+from bough.stores.json_files.document_writer import robbed
 from bough.stores.json_files.folder import Folder, StaleError
+from bough.stores.json_files.graft_writer import GraftWriter
 from bough.stores.json_files.log import NAME as LOG
 from bough.stores.json_files.names import plain_name, to_id, to_name
 from bough.stores.json_files.view import state_of, view_of
-from bough.stores.json_files.writer import Writer
+from bough.stores.scan import scan
 
-_NAMED = "session.id"
+_TRIES = 100
 
 
 class _Session:
@@ -44,7 +50,7 @@ class _Session:
     def __init__(self, path: str, session_id: str, disk: Disk) -> None:
         self.folder = Folder(path, session_id, disk)
         self.lock = SessionLock(os.path.join(path, "session"))
-        self.writer = Writer(self.folder, disk, self.lock)
+        self.writer = GraftWriter(self.folder, disk, self.lock)
 
     def take_lock(self, timeout: float) -> None:
         """``SessionLockedError``, naming the holder, where it does not come in time."""
@@ -78,15 +84,95 @@ class JsonFilesStore:
     def url(self) -> str:
         return f"json:{self._root}"
 
-    def sessions(self) -> list[str]:
+    def sessions(self, *, deleted: bool = False) -> list[str]:
         self._check_open()
         with refusing(self._root):
+            if deleted:
+                return sorted(find_deleted(self._root, self._disk))
             try:
                 names = os.listdir(self._root)
             except FileNotFoundError:
                 return []
             found = [self._session_id(name) for name in names if not name.startswith(".")]
             return sorted(id_ for id_ in found if id_ is not None)
+
+    def move(self, session_id: str, new_id: str | None) -> str:
+        self._check_open()
+        if new_id is not None:
+            check_id(new_id)
+        with refusing(self._root):
+            session, kept = self._origin(session_id, can_be_deleted=new_id is not None)
+            with self._held(session):
+                if not session.folder.exists():
+                    raise SessionNotFoundError(session_id)
+                for _ in range(_TRIES):
+                    if new_id is None:
+                        taken = [*self.sessions(), *self.sessions(deleted=True)]
+                        moved, path = place_for(self._root, session.folder.path, session_id, taken)
+                        if self._disk.make_folder(os.path.dirname(path)):
+                            self._disk.sync_folder(self._root)
+                    else:
+                        moved, path = new_id, self._free_place(new_id, kept)
+                        name = kept.name if kept is not None else os.path.basename(session.folder.path)
+                        note_id(session.folder.path, new_id, self._disk, name=name, new_name=os.path.basename(path))
+                    if self._rename(session, path):
+                        break  # else somebody made a folder there just now
+                else:
+                    raise session_exists(moved)
+                with self._mutex:
+                    for id_ in (session.folder.session_id, moved):
+                        self._sessions.pop(id_, None)
+            session.lock.close()
+        return moved
+
+    def _origin(self, session_id: str, *, can_be_deleted: bool) -> tuple[_Session, Kept | None]:
+        """A session, or one that was set aside."""
+        session = self._session(session_id)
+        if session.folder.exists():
+            return session, None
+        kept = find_deleted(self._root, self._disk).get(session_id) if can_be_deleted else None
+        if kept is None:
+            raise SessionNotFoundError(session_id)
+        return _Session(kept.path, kept.session_id, self._disk), kept
+
+    def _free_place(self, session_id: str, kept: Kept | None) -> str:
+        """Where the folder of a session goes that comes to have this id: one that comes back, to where it was."""
+        name = self._folder_name(session_id)
+        path = os.path.join(self._root, name)
+        if not os.path.lexists(path):
+            is_back = kept is not None and kept.session_id == session_id
+            return os.path.join(self._root, kept.name) if kept is not None and is_back else path
+        if os.path.islink(path) or not os.path.isdir(path) or Folder(path, session_id, self._disk).exists():
+            raise session_exists(session_id)
+        empty = _Session(path, session_id, self._disk)
+        with self._held(empty):  # whoever is about to make a session there has the lock
+            if empty.folder.exists():
+                raise session_exists(session_id)
+            self._disk.make_folder(os.path.join(self._root, DELETED))
+            self._disk.rename(path, os.path.join(self._root, DELETED, f"empty.{os.urandom(8).hex()}"))
+        empty.lock.close()
+        return path
+
+    def _rename(self, session: _Session, path: str) -> bool:
+        """The moment of a move; False where something is there. The lock's record, which came along, goes then: nobody
+        holds that lock."""
+        old = session.folder.path
+        record = os.lstat(os.path.join(old, "session.lock")).st_ino
+        if not session.lock.check():
+            raise robbed(session.folder, session.lock)
+        session.writer.close()
+        try:
+            self._disk.rename(old, path)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return False
+            raise
+        for folder in {os.path.dirname(old), os.path.dirname(path)}:
+            self._disk.sync_folder(folder)
+        moved = os.path.join(path, "session.lock")
+        if os.path.lexists(moved) and os.lstat(moved).st_ino == record:
+            self._disk.unlink(moved)
+        return True
 
     def load(self, session_id: str, *, only: Collection[str] | None = None) -> SessionState:
         folder = self._session(session_id).folder
@@ -101,14 +187,17 @@ class JsonFilesStore:
         with refusing(folder.path):
             return messages(folder, history)
 
-    def commit(self, session_id: str, change: Append | Change) -> Commit:
+    def commit(self, session_id: str, change: Append | Change | Graft) -> Commit:
         session = self._session(session_id)
         with refusing(session.folder.path):
             if isinstance(change, Append):
                 return self._append(session, change)
             self._make_folder(session.folder.path)
             with self._held(session):
-                self._name_folder(session)
+                name = os.path.basename(session.folder.path)
+                note_id(session.folder.path, session_id, self._disk, name=name, new_name=name)
+                if isinstance(change, Graft):
+                    return session.writer.graft(change)
                 return session.writer.change(change)
 
     def _append(self, session: _Session, change: Append) -> Commit:
@@ -131,6 +220,12 @@ class JsonFilesStore:
             for entry in folder.log.backwards():
                 yield entry.operation
 
+    def search(
+        self, query: Query, *, session_id: str | None = None, branch_id: str | None = None
+    ) -> Iterator[Found | Finding]:
+        self._check_open()
+        return scan(self, query, session_id, branch_id)
+
     @contextmanager
     def lock(self, session_id: str) -> Iterator[SessionLock]:
         session = self._session(session_id)
@@ -148,6 +243,10 @@ class JsonFilesStore:
         if document is None:
             raise BranchNotFoundError(session_id, branch_id)
         return folder.file(document.name)
+
+    def lock_path(self, session_id: str) -> str:
+        """The path of the session's :class:`~bough.lock.SessionLock`."""
+        return os.path.join(self._session(session_id).folder.path, "session")
 
     def close(self) -> None:
         with self._mutex:
@@ -196,24 +295,8 @@ class JsonFilesStore:
 
     def _session_id(self, name: str) -> str | None:
         """The session that a folder is, or None."""
-        path = os.path.join(self._root, name)
-        if os.path.islink(path) or not os.path.isdir(path):
-            return None
-        if not Folder(path, name, self._disk).exists():
-            return None
-        try:
-            id_ = check_id(to_id(name) or self._named(path))
-        except (OSError, ValueError):
-            return None
-        return id_ if self._folder_name(id_) == name else None
-
-    def _named(self, path: str) -> str:
-        """The id that a folder with a cut name notes. OSError, ValueError."""
-        descriptor = open_file(os.path.join(path, _NAMED))
-        try:
-            return read_range(descriptor, 0, MAX_ID_BYTES + 1).decode()
-        finally:
-            os.close(descriptor)
+        id_ = id_of(os.path.join(self._root, name), name, self._disk)
+        return id_ if id_ is not None and self._folder_name(id_) == name else None
 
     def _make_folder(self, path: str) -> None:
         """Makes the session's folder. Until its first operation nobody is sure that its name is on the disk: who made
@@ -233,15 +316,14 @@ class JsonFilesStore:
                 if os.access(path, os.W_OK):
                     self._disk.sync_folder(path)
 
-    def _name_folder(self, session: _Session) -> None:
-        """Notes the session's id where the folder's name does not say it. Under the lock."""
-        path = os.path.join(session.folder.path, _NAMED)
-        if to_id(os.path.basename(session.folder.path)) is None and not os.path.lexists(path):
-            self._disk.write_file(path, [session.folder.session_id.encode()])
-
     @contextmanager
     def _held(self, session: _Session) -> Iterator[SessionLock]:
-        session.take_lock(self._lock_timeout)
+        try:
+            session.take_lock(self._lock_timeout)
+        except StoreUnavailableError:
+            if os.path.lexists(session.folder.path):
+                raise
+            raise SessionNotFoundError(session.folder.session_id) from None  # it was moved while we waited
         try:
             yield session.lock
         except StaleError:

@@ -19,7 +19,6 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from urllib.parse import quote
 
 from bough.codec import now
@@ -29,9 +28,20 @@ from bough.errors import (
     BranchNotFoundError,
     CorruptBranchError,
 )
-from bough.history import concat, cut, starts_with, subtract
+from bough.history import cut, starts_with, subtract
 from bough.lock import SessionLock
-from bough.model import Append, BranchChange, BranchRecord, Change, Commit, History, Operation, Piece, Tip, Version
+from bough.model import (
+    Append,
+    BranchChange,
+    BranchRecord,
+    Change,
+    Commit,
+    Graft,
+    History,
+    Operation,
+    Version,
+    replace,
+)
 from bough.stores.json_files.content import runs
 from bough.stores.json_files.disk import Disk
 from bough.stores.json_files.document import Document, head_line
@@ -56,6 +66,10 @@ class Writer:
         self._hardened: tuple[int, int] | None = None
         self._documents = DocumentWriter(folder, disk, lock)
 
+    def close(self) -> None:
+        """Lets go of the documents that are open."""
+        self._documents.close()
+
     # -- appending ---------------------------------------------------------------------------------------------------
 
     def append(self, change: Append) -> Commit:
@@ -65,14 +79,7 @@ class Writer:
             document = self._writable(change.branch_id)
             self._documents.sync(document)  # so that a power failure can leave nothing in part but this append
             before = document.record
-            segment, position = before.tip
-            following = position + len(change.messages)
-            after = replace(
-                before,
-                history=concat(before.history, (Piece(segment, position, following),)),
-                tip=Tip(segment, following),
-                updated_at=now(),
-            )
+            after = before.appended(len(change.messages), now())
             try:
                 self._documents.grow(document, after, change.messages, sync=True)
             except StaleError:
@@ -100,7 +107,7 @@ class Writer:
             if self._mended(view.documents.values()):
                 continue
             before = {id_: document.record for id_, document in view.documents.items()}
-            _check(change, before, folder.session_id)
+            self._check(change, before)
             known = view if view.tail.last is not None else view_of(folder)
             if change.after_operation not in (None, known.number):
                 raise BranchMovedError(folder.session_id, view.head or "main", "is behind a newer operation")
@@ -112,6 +119,21 @@ class Writer:
         self._commit(entry, sources)
         after = {each.id: each.after for each in entry.operation.branches if each.after is not None}
         return Commit(branches=after, before=before, operation=entry.operation)
+
+    def _check(self, change: Change | Graft, before: Mapping[str, BranchRecord]) -> None:
+        """Every branch is at the version that the change expects of it."""
+        session_id = self._folder.session_id
+        expected: dict[str, Version | None] = {put.record.id: put.expected for put in change.puts}
+        expected |= {drop.branch_id: drop.expected for drop in change.drops}
+        for id_, version in expected.items():
+            record = before.get(id_)
+            if version is None:
+                if record is not None:
+                    raise BranchExistsError(session_id, id_)
+            elif record is None:
+                raise BranchMovedError(session_id, id_, "was deleted since it was last read")
+            elif record.version != version:
+                raise BranchMovedError(session_id, id_)
 
     def _mended(self, documents: Iterable[Document]) -> bool:
         """Makes documents whole and lays them out in lines; whether anything had to be done."""
@@ -142,7 +164,7 @@ class Writer:
         in_place: dict[str, Sequence[bytes]] = {}
         for change in entry.operation.branches:
             if change.before is not None:
-                made |= self._keep_displaced(change, change.before, number)
+                made |= self._keep_displaced(change.before, change.after, number)
             if change.after is None:
                 continue
             if _grows(change):
@@ -161,22 +183,22 @@ class Writer:
             return  # it is committed all the same: readers see it, and the next writer finishes it or says why not
         self._settled = tail.stamp
 
-    def _keep_displaced(self, change: BranchChange, before: BranchRecord, number: int) -> bool:
+    def _keep_displaced(self, before: BranchRecord, after: BranchRecord | None, mark: int | str) -> bool:
         """Syncs the document that a branch had, and puts into the attic what leaves it: the document itself where the
         branch goes, else the messages alone."""
         folder, disk = self._folder, self._disk
-        document = folder.branch_document(change.id)
+        document = folder.branch_document(before.id)
         if document is None:
             raise StaleError
         self._documents.sync(document)
-        leaving = subtract(before.history, change.after.history if change.after else ())
+        leaving = subtract(before.history, after.history if after else ())
         leaving = missing(leaving, folder.attic())
         if not leaving:
             return False
         disk.make_folder(folder.file(ATTIC))
-        name = f"{ATTIC}/{to_name(change.id)}.{number}"
+        name = f"{ATTIC}/{to_name(before.id)}.{mark}"
         folder.forget(name)
-        if change.after is None:
+        if after is None:
             disk.link(folder.file(document.name), folder.file(name))
         else:
             self._documents.write(name, replace(before, history=leaving), runs(folder, leaving))
@@ -323,21 +345,6 @@ def _grows(change: BranchChange) -> bool:
         and starts_with(after.history, before.history)
         and head_line(after) == head_line(before)
     )
-
-
-def _check(change: Change, before: Mapping[str, BranchRecord], session_id: str) -> None:
-    """Every branch is at the version that the change expects of it."""
-    expected: dict[str, Version | None] = {put.record.id: put.expected for put in change.puts}
-    expected |= {drop.branch_id: drop.expected for drop in change.drops}
-    for id_, version in expected.items():
-        record = before.get(id_)
-        if version is None:
-            if record is not None:
-                raise BranchExistsError(session_id, id_)
-        elif record is None:
-            raise BranchMovedError(session_id, id_, "was deleted since it was last read")
-        elif record.version != version:
-            raise BranchMovedError(session_id, id_)
 
 
 def _entry(change: Change, number: int, head: str | None, before: Mapping[str, BranchRecord]) -> Entry:

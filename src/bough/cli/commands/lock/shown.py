@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bough.cli.app import App, KeepsFiles
+from bough.cli.app import App, KeepsLocks
 
 if TYPE_CHECKING:
     from bough.lock.inspection import Inspection
@@ -24,9 +24,9 @@ def lock_path(app: App, path: str | None) -> str:
         _refuse_both()
         return os.path.join(os.getcwd(), path.removesuffix(SUFFIX))
     with app.manager() as manager:
-        if not isinstance(manager.store, KeepsFiles):
+        if not isinstance(manager.store, KeepsLocks):
             raise InvalidRequestError(f"the store {manager.store.url} keeps no files")
-        return os.path.join(manager.store.path(manager.session_id), "session")
+        return manager.store.lock_path(manager.session_id)
 
 
 def _refuse_both() -> None:

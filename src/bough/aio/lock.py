@@ -1,7 +1,8 @@
 """The session lock for asyncio programs.
 
 Same lock, same files, same rules as :mod:`bough.lock`: threads, tasks and other processes exclude one another. What
-waits here is the task alone; whatever touches a file or waits in the kernel does so in a thread of its own.
+waits here is the task alone; whatever touches a file or waits in the kernel does so in a thread
+(:mod:`bough.aio.threads`).
 
 1. The event loop is never blocked, and the loop's default executor is not used: waiters in it could keep the holder's
    own work out.
@@ -20,15 +21,13 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import threading
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
-from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Self, TypeVar
 
 from bough import lock as sync
+from bough.aio.threads import in_thread, start
 from bough.errors import SessionLockedError
 from bough.lock import place as places
 from bough.lock import sections
@@ -41,8 +40,6 @@ from bough.model import LockInfo
 __all__ = ["LockInfo", "SessionLock", "with_session_lock"]
 
 T = TypeVar("T")
-_IDLE = 5.0
-"""Seconds after which a thread that has nothing to do ends."""
 
 
 class SessionLock:
@@ -68,7 +65,7 @@ class SessionLock:
         while True:
             place = lock._place
             if place is None:
-                place = lock._place = await _in_thread(lambda: places.find(lock._path))
+                place = lock._place = await in_thread(lambda: places.find(lock._path))
             if place.hold is not None and place.queue.owner is me:
                 return lock._again(place)
             outer = sections.find(place) if place.hold is not None else None
@@ -95,15 +92,15 @@ class SessionLock:
         """Undo one acquire of this object; harmless when this task does not hold the lock by it."""
         section = self._lock._undo(caller())
         if section is not None:
-            await _in_thread(lambda: sections.close(section))
+            await in_thread(lambda: sections.close(section))
 
     async def close(self) -> None:
         """Close the files that this process keeps open for the path between holds, unless somebody here uses them."""
-        await _in_thread(self._lock.close)
+        await in_thread(self._lock.close)
 
     async def check(self) -> bool:
         """Whether this object holds the lock and no other program has taken it away. Ask before a commit."""
-        return await _in_thread(self._lock.check)
+        return await in_thread(self._lock.check)
 
     @property
     def token(self) -> int | None:
@@ -112,11 +109,11 @@ class SessionLock:
 
     async def is_locked(self) -> bool:
         """Whether anybody holds the lock, this process included."""
-        return await _in_thread(self._lock.is_locked)
+        return await in_thread(self._lock.is_locked)
 
     async def get_lock_holder(self) -> LockInfo | None:
         """Who holds the lock; None when nobody does, or a holder's record cannot be read."""
-        return await _in_thread(self._lock.get_lock_holder)
+        return await in_thread(self._lock.get_lock_holder)
 
     async def __aenter__(self) -> Self:
         if not await self.acquire():
@@ -181,7 +178,7 @@ async def _enter(outer: Section | None, place: Place, who: object, deadline: flo
         await asyncio.wait((future,), timeout=left)
     except BaseException:
         if not line.withdraw(waiter):
-            _start(lambda: sections.leave(outer, place))
+            start(lambda: sections.leave(outer, place))
         raise
     return not line.withdraw(waiter)
 
@@ -205,107 +202,4 @@ async def _take(lock: sync.SessionLock, place: Place, deadline: float) -> Hold |
             hold.depth = 0
             sections.close(hold)
 
-    return await _in_thread(take, give_back=give_back, call_off=place.call_off)
-
-
-# -- threads -----------------------------------------------------------------------------------------------------------
-
-
-class _Errand(Generic[T]):
-    """A call in a thread, and who gets its result: the task, or ``give_back`` where the task was cancelled."""
-
-    def __init__(self, fn: Callable[[], T], give_back: Callable[[T], None] | None) -> None:
-        self._fn = fn
-        self._give_back = give_back
-        self._loop = asyncio.get_running_loop()
-        self._decided = threading.Lock()
-        self._result: list[T] = []
-        self._error: BaseException | None = None
-        self.future: asyncio.Future[None] = self._loop.create_future()
-
-    def __call__(self) -> None:
-        try:
-            self._result.append(self._fn())
-        except BaseException as error:  # noqa: BLE001 - it is the task's
-            self._error = error
-        if not self._decided.acquire(blocking=False):
-            self.undo()
-            return
-        try:
-            self._loop.call_soon_threadsafe(self._arrive)
-        except RuntimeError:  # the loop is closed
-            self.undo()
-
-    def _arrive(self) -> None:
-        if not self.future.done():
-            self.future.set_result(None)
-
-    def result(self) -> T:
-        if self._error is not None:
-            try:
-                raise self._error
-            finally:
-                self._error = None  # its traceback leads back here
-        return self._result[0]
-
-    def is_abandoned_in_time(self) -> bool:
-        """The task does not want it any more. True: the thread will see to it; False: it has come already."""
-        return self._decided.acquire(blocking=False)
-
-    def undo(self) -> None:
-        if self._give_back is not None and self._result:
-            self._give_back(self._result[0])
-
-
-async def _in_thread(
-    fn: Callable[[], T],
-    *,
-    give_back: Callable[[T], None] | None = None,
-    call_off: Callable[[], None] | None = None,
-) -> T:
-    """What ``fn`` returns in a thread. A cancelled caller is free at once: the thread is told by ``call_off``, and
-    what it returns all the same goes to ``give_back``, in a thread too."""
-    errand = _Errand(fn, give_back)
-    _start(errand)
-    try:
-        await errand.future
-    except BaseException:
-        if not errand.is_abandoned_in_time():
-            _start(errand.undo)
-        elif call_off is not None:
-            call_off()
-        raise
-    return errand.result()
-
-
-_idle: deque[SimpleQueue[Callable[[], None]]] = deque()
-
-
-def _start(job: Callable[[], None]) -> None:
-    """Run it in a thread that has nothing to do, or in a new one: they are as many as wait at one time. Daemons: one
-    that waits in the kernel must not keep the program from ending."""
-    try:
-        inbox = _idle.pop()
-    except IndexError:
-        inbox = SimpleQueue()
-        threading.Thread(target=_work, args=(inbox,), name="bough-aio", daemon=True).start()
-    inbox.put(job)
-
-
-def _work(inbox: SimpleQueue[Callable[[], None]]) -> None:
-    while True:
-        try:
-            job = inbox.get(timeout=_IDLE)
-        except Empty:
-            try:
-                _idle.remove(inbox)
-            except ValueError:  # somebody has just taken it, and puts something in
-                continue
-            return
-        job()
-        del job  # or it would keep what it was for
-        _idle.append(inbox)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_idle.clear)  # the threads stay with the parent
+    return await in_thread(take, give_back=give_back, call_off=place.call_off)

@@ -1,0 +1,62 @@
+"""The benchmark suite runs, checks what its drivers read, and says what is missing. No figure is judged here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bough
+
+BENCH = Path(__file__).parents[2] / "bench"
+SOURCES = Path(bough.__file__).parents[1]
+
+
+def python(*words: str, first: Path = SOURCES) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": f"{first}{os.pathsep}{SOURCES}"}
+    return subprocess.run(
+        [sys.executable, *words], check=False, capture_output=True, text=True, timeout=120, env=environment
+    )
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a small run prints where OpenAI's package is not installed."""
+    absent = tmp_path_factory.mktemp("absent")
+    (absent / "agents.py").write_text("raise ImportError('No module named agents')")
+    words = ["--points", "10", "200", "--budget", "30", "--rounds", "1", "--branches", "5", "--no-speed", "--print"]
+    systems = ["--only", "bough-sqlite", "bough-json", "raw-file", "raw-sqlite3", "raw-apsw", "openai-sqlite"]
+    done = python(str(BENCH / "run"), *words, *systems, first=absent)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("title", ["Bough, SQLite", "Bough, JSON files", "floor: raw insert, `apsw`"])
+def test_every_measurement_of_a_system_that_works_is_a_time(printed: str, title: str) -> None:
+    rows = [line for line in printed.splitlines() if line.startswith((f"| {title} |", f"| **{title}** |"))]
+    assert len(rows) >= 6
+    assert not [line for line in rows if "fails" in line]
+
+
+def test_a_system_that_is_not_installed_is_shown(printed: str) -> None:
+    assert "| OpenAI Agents SQLiteSession | not installed | not installed |" in printed
+    assert "| OpenAI Agents SQLiteSession | not installed (No module named agents) |" in printed
+
+
+def test_a_driver_that_reads_something_else_fails(tmp_path: Path) -> None:
+    """The worker compares what it read: here the file lost its last message behind the driver's back."""
+    program = f"""
+import sys; sys.path.insert(0, {str(BENCH)!r})
+from worker import Worker
+from systems import load
+worker = Worker(load("raw-file"))
+worker.fill({str(tmp_path / "raw")!r}, 10)
+worker.driver.end -= 501
+worker.measure("history", 1)
+"""
+    done = python("-c", program)
+    assert done.returncode == 1
+    assert "AssertionError: history gave 9 messages instead of 10" in done.stderr

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bough.branch import BranchTree, ConversationBranch, MergeResult
+    from bough.branch import BranchTree, ConversationBranch, MergeResult, Undone
     from bough.copying import CopyResult, copy_session
     from bough.errors import (
         BoughError,
@@ -29,12 +29,13 @@ if TYPE_CHECKING:
         StoreUnavailableError,
         UnsupportedFormatError,
     )
-    from bough.hits import SearchHit
+    from bough.hits import SearchHit, SearchHits
     from bough.lock import SessionLock, with_session_lock
     from bough.manager import ConversationBranchManager
-    from bough.model import LockInfo
+    from bough.model import Finding, LockInfo
     from bough.shared import get_branch_manager, reset_branch_manager
     from bough.stores import open_store
+    from bough.stores.base import Store
 
 __version__ = "0.1.0"
 
@@ -48,6 +49,7 @@ __all__ = [
     "ConversationBranchManager",
     "CopyResult",
     "CorruptBranchError",
+    "Finding",
     "InvalidIdError",
     "InvalidMessageError",
     "InvalidRequestError",
@@ -58,10 +60,13 @@ __all__ = [
     "ProtectedBranchError",
     "RepairWarning",
     "SearchHit",
+    "SearchHits",
     "SessionLock",
     "SessionLockedError",
     "SessionNotFoundError",
+    "Store",
     "StoreUnavailableError",
+    "Undone",
     "UnsupportedFormatError",
     "__version__",
     "copy_session",
@@ -79,7 +84,11 @@ _HOMES = {
     "CopyResult": "bough.copying",
     "copy_session": "bough.copying",
     "SearchHit": "bough.hits",
+    "SearchHits": "bough.hits",
+    "Finding": "bough.model",
     "LockInfo": "bough.model",
+    "Store": "bough.stores.base",
+    "Undone": "bough.branch",
     "SessionLock": "bough.lock",
     "with_session_lock": "bough.lock",
     "get_branch_manager": "bough.shared",

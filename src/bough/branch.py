@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, overload
 
+from msgspec import Struct
+
 from bough import history
 from bough.model import BranchRecord, History, Message, Version
 from bough.stores.base import Store
@@ -78,8 +80,7 @@ class Messages(Sequence[Message]):
         return history.concat(*(history.cut(self._history, at, at + 1) for at in range(start, stop, step)))
 
 
-@dataclass(frozen=True)  # with slots, Python 3.11 answers an assignment to a property with a TypeError of its own
-class ConversationBranch:
+class ConversationBranch(Struct, frozen=True, gc=False):
     """One branch as it was when it was looked up. Its ``record`` says what the store knows of it."""
 
     record: BranchRecord

@@ -96,7 +96,7 @@ def copy_session(
         for each in (source, destination):
             is_place = isinstance(each, str | os.PathLike)
             stores.append(opened.enter_context(closing(open_store(each))) if is_place else each)  # type: ignore[arg-type]
-        if stores[0] is stores[1] and target == session_id:
+        if target == session_id and are_one(*stores):
             raise InvalidRequestError("a session cannot be copied onto itself", hint="give the copy another id")
         goal = _look(stores[0], check_id(session_id))
         done = _Done()
@@ -109,6 +109,18 @@ def copy_session(
                 return _Copy(stores[0], stores[1], goal, present, done, progress or _unheard).run()
             except _RacedError as error:
                 refused = present, error
+
+
+def are_one(left: Store, right: Store) -> bool:
+    """Whether two stores are the same place."""
+    if left is right or "memory:" in (left.url, right.url):
+        return left is right
+    return _place(left.url) == _place(right.url)
+
+
+def _place(url: str) -> tuple[str, str]:
+    scheme, _, path = url.partition(":")
+    return scheme, os.path.realpath(path)
 
 
 def _unheard(done: int, total: int) -> None:

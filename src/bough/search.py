@@ -181,6 +181,10 @@ def _within(code: int, ranges: tuple[tuple[int, int], ...]) -> bool:
 
 
 _KINDS = _Kinds()
+_PLAIN = str.maketrans(
+    {"ł": "l", "đ": "d", "ø": "o", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h", "ŧ": "t", "ð": "d", "þ": "th"}
+)
+"""Letters that people also write without their stroke or ligature, and of which Unicode knows no decomposition."""
 _WORD = re.compile("w[wm]*|[cv][mv]*")
 _ASCII_WORD = re.compile("[0-9A-Za-z]+")
 
@@ -212,7 +216,7 @@ def _tokens(word: str) -> tuple[str, ...]:
 
 
 def _fold(text: str) -> str:
-    text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold()).translate(_PLAIN)
     kept = "".join(char for char in _IGNORED.sub("", text) if unicodedata.category(char) != "Cf")
     return unicodedata.normalize("NFC", kept)  # kana with their voicing, and Korean syllables, are one character again
 
@@ -416,6 +420,8 @@ class _Reader:
         return inside
 
     def _phrase(self, lexeme: _Lexeme) -> Phrase | None:
+        if lexeme.kind == "word" and "*" in lexeme.text.rstrip("*"):
+            raise _refusal(lexeme.at, "a * stands at the end of a word", _OR_QUOTE)
         tokens = tuple(word.token for word in words(lexeme.text))
         self._words += len(tokens)
         if self._words > MAX_WORDS:

@@ -50,8 +50,10 @@ def test_which_sessions(bough: Bough, tmp_path: Path) -> None:
     assert copied == [["other"], ["other"], ["default", "other"], ["other", "default"], ["default", "other"]]
     assert bough.json("copy", "--to", to, "nobody", code=1)["error"]["type"] == "SessionNotFoundError"
     assert bough.json("copy", "--to", to, "--as", "x", code=2)["error"]["type"] == "UsageError"
-    answer = bough.json("copy", "--from", str(tmp_path / "nowhere"), "--to", to)
-    assert (answer["sessions"], answer["warnings"]) == ([], [f"json:{tmp_path / 'nowhere'} has no sessions"])
+    error = bough.json("copy", "--from", str(tmp_path / "nowhere"), "--to", to, code=1)["error"]
+    assert error["message"] == f"json:{tmp_path / 'nowhere'} has no sessions to copy"
+    (tmp_path / "link").symlink_to(bough.store)
+    assert bough.json("copy", "--to", str(tmp_path / "link"), code=1)["error"]["type"] == "InvalidRequestError"
     assert bough.json("copy", "other", code=2)["error"]["type"] == "UsageError"
     assert bough.json("copy", "--to", str(bough.store), code=1)["error"]["type"] == "InvalidRequestError"
 

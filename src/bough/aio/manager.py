@@ -294,6 +294,12 @@ class AsyncConversationBranchManager:
                     answer = handler(dict(event.payload))
                     if inspect.isawaitable(answer):
                         await answer
+                except asyncio.CancelledError as error:
+                    if (task := asyncio.current_task()) is not None and task.cancelling():
+                        raise
+                    failure = RuntimeError(f"the handler {handler!r} was cancelled")
+                    failure.__cause__ = error
+                    errors.append(failure)
                 except Exception as error:  # noqa: BLE001  (collected, and raised below)
                     errors.append(error)
         if errors:

@@ -87,7 +87,7 @@ class Bough(Group):
 @click.version_option(bough.__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Version control for AI conversations: fork, switch, merge and undo, kept as plain JSON files."""
+    """Version control for AI conversations: fork, switch, merge and undo, in plain JSON files or SQLite."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 
 from bough.errors import UnsupportedFormatError
 from bough.stores.base import Durability, Store
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+"""Two letters at least: one is a drive of Windows."""
 DEFAULT_FOLDER = "~/.codebuddy/branches"
 
 
@@ -21,20 +24,24 @@ def open_store(
     ``StoreUnavailableError`` where the path cannot hold a store.
     """
     text = os.fspath(DEFAULT_FOLDER if url is None else url)
-    scheme, colon, rest = text.partition(":")
+    scheme, _, rest = text.partition(":") if _SCHEME.match(text) else ("", "", text)
     if text == "memory:":
         from bough.stores.memory import MemoryStore
 
         return MemoryStore()
-    if colon and scheme == "sqlite":
+    if scheme == "sqlite":
         from bough.stores.sqlite import SqliteStore
 
         return SqliteStore(os.path.expanduser(rest), durability=durability, lock_timeout=lock_timeout)
-    if colon and scheme.isalpha() and len(scheme) > 1 and scheme != "json":
+    if scheme not in ("", "json"):
         raise UnsupportedFormatError(
             f"no store is known for {text!r}", hint="a store is json:PATH, sqlite:PATH, a plain path, or memory:"
         )
-    path = rest if colon and scheme == "json" else text
+    path = os.path.expanduser(rest)
+    if not scheme and path.endswith((".db", ".sqlite", ".sqlite3")) and not os.path.isdir(path):
+        raise UnsupportedFormatError(
+            f"{text!r} could be a folder or a SQLite file", hint=f"write json:{text} or sqlite:{text}"
+        )
     from bough.stores.json_files import JsonFilesStore
 
-    return JsonFilesStore(os.path.expanduser(path), durability=durability, lock_timeout=lock_timeout)
+    return JsonFilesStore(path, durability=durability, lock_timeout=lock_timeout)

@@ -146,5 +146,5 @@ def kept_as(session_id: str, mark: str) -> str:
 def session_exists(session_id: str) -> InvalidRequestError:
     """The refusal to move a session to where one is."""
     return InvalidRequestError(
-        f"session {session_id!r} exists already", hint="choose another id, or move that one away"
+        f"session {session_id!r} exists already", hint="choose another id, or rename that one first"
     )

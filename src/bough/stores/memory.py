@@ -202,9 +202,7 @@ def _append(session: _Session, session_id: str, change: Append) -> Commit:
         raise BranchNotFoundError(session_id, change.branch_id)
     after = before.appended(len(change.messages), codec.now())
     session.segments.setdefault(before.tip.segment, []).extend(change.messages)
-    session.snapshot = _Snapshot(
-        head=old.head, branches={**old.branches, after.id: after}, operations=old.operations
-    )
+    session.snapshot = _Snapshot(head=old.head, branches={**old.branches, after.id: after}, operations=old.operations)
     return Commit(branches={after.id: after}, before={before.id: before})
 
 

@@ -51,7 +51,7 @@ def command(
     """
     from bough.cli.failures import EXIT_CODES
     from bough.cli.text import count, plain
-    from bough.copying import copy_session
+    from bough.copying import are_one, copy_session
     from bough.errors import BoughError, InvalidRequestError, StoreUnavailableError
 
     if destination is None and new_id is None:
@@ -64,12 +64,12 @@ def command(
         ids = here.sessions() if everything or not chosen else chosen
         if new_id is not None and len(ids) != 1:
             raise click.UsageError("--as is for one session: name it")
-        if here.url == there.url and new_id in (None, *ids):
+        if new_id in (None, *ids) and are_one(here, there):
             raise InvalidRequestError(
                 "a session cannot be copied onto itself", hint="give the copy another id: --as ID"
             )
         if not ids:
-            app.warn(f"{here.url} has no sessions")
+            raise InvalidRequestError(f"{here.url} has no sessions to copy", hint="is it the right URL?")
         with _progress(ids, quiet=app.json) as progress:
             for at, session in enumerate(ids):
                 try:

@@ -102,7 +102,7 @@ def delete(app: App, id_: str) -> None:
         kept = store.move(id_, None)
         app.answer(
             {"deleted": id_, "kept_as": kept},
-            f"Deleted session {plain(id_)}. It is kept as {plain(kept)}: `bough sessions restore` brings it back.",
+            f"Deleted session {plain(id_)}. It is kept as {plain(kept)}: `bough sessions restore ID` brings it back.",
         )
 
 

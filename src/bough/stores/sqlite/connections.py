@@ -18,6 +18,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -33,9 +34,29 @@ from bough.errors import (
 from bough.stores.base import Durability
 from bough.stores.sqlite import schema
 
+_LONGEST_LOAN = 20.0
+"""Seconds that a fork waits for others."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.01
+_RIGHTS = "ask for the right to write the file and its folder, where SQLite keeps its log"
 _KEPT_WAL = 64 << 20
 """Bytes of the write-ahead log that stay allocated; a large import leaves more."""
+
+
+class _Patience:
+    """Waits for a while before another go; False once the time is over."""
+
+    __slots__ = ("deadline",)
+
+    def __init__(self) -> None:
+        self.deadline = 0.0
+
+    def __call__(self, tried: int) -> bool:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            return False
+        pause = min(_FIRST_PAUSE * 2 ** min(tried, 8), _LONGEST_PAUSE)
+        time.sleep(min(left, pause * random.uniform(0.5, 1.5)))  # noqa: S311  (so that rivals do not meet again)
+        return True
 
 
 class Connection(apsw.Connection):
@@ -43,13 +64,19 @@ class Connection(apsw.Connection):
     written (``forget_if_changed``)."""
 
     def __init__(self, path: str, flags: int) -> None:
-        super().__init__(path, flags)
+        # With SQLITE_OPEN_URI for one look at a file that this user may not write and nobody has open. SQLite would
+        # make a write-ahead log: in a read-only folder it cannot, elsewhere that would be in the owner's way. So it is
+        # told that the file does not change (and does not see it if it does).
+        immutable = f"{Path(path).as_uri()}?immutable=1" if flags & apsw.SQLITE_OPEN_URI else path
+        super().__init__(immutable, flags)
         self._path = path
-        self.deadline = 0.0
+        self.patience = _Patience()
+        self.is_writable = bool(flags & apsw.SQLITE_OPEN_READWRITE)
+        self.is_passing = bool(flags & apsw.SQLITE_OPEN_URI)
         self.inode = (0, 0)
         self.known: dict[tuple[str, str], Any] = {}
         self._known_at = -1
-        self.set_busy_handler(self._pause)
+        self.set_busy_handler(self.patience)  # not a method: a connection that is dropped is closed at once
 
     def rows(self, sql: str, bindings: Sequence[int | str | bytes | None] = ()) -> list[Any]:
         """All rows of one statement."""
@@ -70,15 +97,15 @@ class Connection(apsw.Connection):
 
     def is_in_place(self) -> bool:
         """Whether the path still leads to this connection's file."""
-        return self.inode == _inode(self._path)
-
-    def _pause(self, tried: int) -> bool:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
+        try:
+            status = os.stat(self._path)
+        except OSError:
             return False
-        pause = min(_FIRST_PAUSE * 2 ** min(tried, 8), _LONGEST_PAUSE)
-        time.sleep(min(left, pause * random.uniform(0.5, 1.5)))  # noqa: S311  (so that rivals do not meet again)
-        return True
+        return self.inode == (status.st_dev, status.st_ino)
+
+    def is_good(self) -> bool:
+        """Whether it is of the file that the path leads to, and can do what the file's rights allow."""
+        return self.is_in_place() and (self.is_writable or not _may_write(self._path))
 
 
 class Connections:
@@ -90,13 +117,14 @@ class Connections:
         self.turn = threading.RLock()
         """For who writes: the threads of this store take turns before SQLite's own lock, which has no queue."""
         self._idle: list[Connection] = []
-        self._borrowers: list[int] = []
+        self._borrowers: set[int] = set()  # threads; one that a signal left in here is out with its next loan
         self._mutex = threading.Lock()
         self._changed = threading.Condition(self._mutex)
         self._forking = False
         self._closed = False
-        weakref.finalize(self, _close_dropped, self._idle)
         with _gate:
+            _idles[id(self._idle)] = self._idle
+            weakref.finalize(self, _drop, id(self._idle))
             _everywhere.add(self)
 
     def take(self, *, create: bool, patience: float) -> Connection | None:
@@ -110,9 +138,9 @@ class Connections:
             with self._mutex:
                 while self._forking:
                     self._changed.wait()
-                self._borrowers.append(threading.get_ident())
+                self._borrowers.add(threading.get_ident())
                 connection = self._idle.pop() if self._idle else None
-            if connection is not None and not connection.is_in_place():
+            if connection is not None and not connection.is_good():
                 connection.close()
                 connection = None
             if connection is None:
@@ -123,7 +151,7 @@ class Connections:
         if connection is None:
             self.give(None)
         else:
-            connection.deadline = time.monotonic() + patience
+            connection.patience.deadline = time.monotonic() + patience
         return connection
 
     def give(self, connection: Connection | None) -> None:
@@ -137,12 +165,11 @@ class Connections:
     def _give(self, connection: Connection | None) -> None:
         with self._mutex:
             if connection is not None and connection not in self._idle:
-                if self._closed or connection.in_transaction:  # a signal came in the way of its ROLLBACK
-                    connection.close()
+                if self._closed or connection.is_passing or connection.in_transaction:
+                    connection.close()  # in a transaction it is where a signal came in the way of its ROLLBACK
                 else:
                     self._idle.append(connection)
-            if (me := threading.get_ident()) in self._borrowers:
-                self._borrowers.remove(me)
+            self._borrowers.discard(threading.get_ident())
             if self._forking:
                 self._changed.notify_all()
 
@@ -158,26 +185,29 @@ class Connections:
             return None
         if create:
             os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-        is_writable = os.access(self.path, os.W_OK) if os.path.exists(self.path) else create
+        is_writable = _may_write(self.path)
         if create and not is_writable:
-            raise StoreUnavailableError(f"{self.path} is read-only", hint="ask for the right to write it")
+            raise StoreUnavailableError(f"{self.path} is read-only, or its folder is", hint=_RIGHTS)
         flags = apsw.SQLITE_OPEN_READWRITE if is_writable else apsw.SQLITE_OPEN_READONLY
         with _making:
             if create:
                 _make_private(self.path)
             connection = Connection(self.path, flags | (apsw.SQLITE_OPEN_CREATE if create else 0))
+        if not is_writable and not _has_log(self.path):
+            connection.close()
+            connection = Connection(self.path, flags | apsw.SQLITE_OPEN_URI)
         try:
-            connection.deadline = time.monotonic() + patience
+            connection.patience.deadline = time.monotonic() + patience
             connection.pragma("synchronous", self._synchronous)
             connection.pragma("cell_size_check", True)
-            if not schema.is_ours(connection, self.path):
+            if not schema.is_current(connection, self.path):
                 if not is_writable:
                     raise StoreUnavailableError(
                         f"{self.path} has an older schema and is read-only", hint="open it once with the right to write"
                     )
                 schema.bring_forward(connection, self.path)
             if is_writable:
-                connection.pragma("journal_mode", "wal")
+                _use_log(connection, self.path)
                 connection.pragma("journal_size_limit", _KEPT_WAL)
             connection.inode = _inode(self.path)
         except BaseException:
@@ -191,10 +221,10 @@ class Connections:
         with self._mutex:
             self._forking = True
             me = threading.get_ident()
+            until = time.monotonic() + _LONGEST_LOAN
             while any(borrower != me for borrower in self._borrowers):
-                self._changed.wait()
-            while self._idle:
-                self._idle.pop().close()
+                if not self._changed.wait(until - time.monotonic()):
+                    self._borrowers.clear()  # a signal came between the end of a work and its noting
 
     def after_fork(self) -> None:
         with self._mutex:
@@ -214,51 +244,54 @@ _gate = threading.Lock()
 """Held while a process forks, by who makes a store, and while connections are closed that nobody lends any more."""
 _making = threading.Lock()
 """Held while a file is opened: see :func:`_make_private`."""
-_dropped: list[Connection] = []
+_idles: dict[int, list[Connection]] = {}
+"""The idle connections of every store, also of those that are gone: none must be open while the process forks."""
+_dropped: list[int] = []
 
 
-def _close_dropped(idle: list[Connection]) -> None:
-    """Closes the connections of a store that was dropped without a close. It is called by the garbage collector, in
-    any thread: so never waits. SQLite's own locks must not be held by such a thread when another one forks."""
-    _dropped.extend(idle)
-    idle.clear()
+def _drop(key: int) -> None:
+    """Closes the connections of a store that was dropped without a close. The garbage collector calls it, in any
+    thread: so it never waits. Nor must SQLite's own locks be held by such a thread when another one forks."""
+    _dropped.append(key)
     if _gate.acquire(blocking=False):
         try:
             while _dropped:
-                _dropped.pop().close()
+                _close_all(_idles.pop(_dropped.pop(), []))
         finally:
             _gate.release()
+
+
+def _close_all(idle: list[Connection]) -> None:
+    while idle:
+        idle.pop().close()
 
 
 def _before_fork() -> None:
     _gate.acquire()
     for connections in list(_everywhere):
         connections.before_fork()
+    for idle in list(_idles.values()):
+        _close_all(idle)
 
 
 def _after_fork() -> None:
     for connections in list(_everywhere):
         connections.after_fork()
     _gate.release()
-    _close_dropped([])
 
 
 def _after_fork_in_child() -> None:
-    _abandoned.extend(_dropped)  # the parent's: they are not even closed here
-    _dropped.clear()
     for connections in list(_everywhere):
         connections.after_fork_in_child()
     _gate.release()
 
-
-_abandoned: list[Connection] = []
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
 
 
 def _make_private(path: str) -> None:
-    """Makes an empty file that only its owner can read, if there is none; what SQLite puts beside it gets the same mode.
+    """Makes an empty file that only its owner can read, if there is none; what SQLite puts beside it gets that mode.
 
     Closing a file drops all locks that the process has on it. Nobody here has any on one that is new, and who opens it
     waits (``_making``).
@@ -273,6 +306,33 @@ def _inode(path: str) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return status.st_dev, status.st_ino
+
+
+def _use_log(connection: Connection, path: str) -> None:
+    tried = 0
+    while True:
+        try:
+            mode = connection.pragma("journal_mode", "wal")
+            break
+        except apsw.BusyError:  # here SQLite does not ask its busy handler: two might wait for one another
+            if not connection.patience(tried):
+                raise
+            tried += 1
+    if mode != "wal":
+        raise StoreUnavailableError(
+            f"{path}: SQLite can have no write-ahead log there", hint="put the file on a local disk"
+        )
+
+
+def _may_write(path: str) -> bool:
+    """Whether this user may write the file, and its log, which SQLite makes beside it where there is none."""
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        return False
+    return _has_log(path) or os.access(os.path.dirname(os.path.realpath(path)), os.W_OK)
+
+
+def _has_log(path: str) -> bool:
+    return os.path.exists(f"{os.path.realpath(path)}-wal")
 
 
 def _holds_something(path: str) -> bool:
@@ -296,7 +356,11 @@ class refusing:  # noqa: N801  (reads as a clause, like contextlib's)
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or isinstance(error, BoughError) or not isinstance(error, apsw.Error | OSError | UnicodeDecodeError):
+        if (
+            error is None
+            or isinstance(error, BoughError)
+            or not isinstance(error, apsw.Error | OSError | UnicodeDecodeError)
+        ):
             return
         raise _meaning(error, self._path) from error
 
@@ -304,15 +368,26 @@ class refusing:  # noqa: N801  (reads as a clause, like contextlib's)
 def _meaning(error: Exception, path: str) -> BoughError:
     said = str(error)
     if isinstance(error, apsw.BusyError | apsw.LockedError):
-        return SessionLockedError(path, None, detail=f"{path} is being written by others all the time")
+        return SessionLockedError(path, None, detail=f"{path} was kept locked by another process")
     if isinstance(error, apsw.NotADBError):
         return UnsupportedFormatError(f"{path} is not a SQLite database", hint="it was left as it is")
     if isinstance(error, apsw.CorruptError | apsw.FormatError | UnicodeDecodeError):
-        return CorruptBranchError(path, f"the database is damaged: {said}")
+        damaged = CorruptBranchError(path, f"the database is damaged: {said}")
+        damaged.hint = "the file was left as it is; `bough copy` takes what can be read of it to another store"
+        return damaged
     if isinstance(error, apsw.FullError):
         return StoreUnavailableError(f"{path}: no room is left", hint="nothing was written; make room and try again")
     if isinstance(error, apsw.ReadOnlyError | apsw.PermissionsError):
-        return StoreUnavailableError(f"{path} cannot be written: {said}", hint="ask for the right to write it")
+        return StoreUnavailableError(f"{path} cannot be written", hint=_RIGHTS)
+    if isinstance(error, apsw.CantOpenError):
+        return StoreUnavailableError(
+            f"{path} cannot be opened", hint="look whether you may read it, and enter its folder"
+        )
+    if isinstance(error, apsw.IOError):
+        return StoreUnavailableError(
+            f"{path} could not be read or written: {said}",
+            hint="look at the disk: is it full, or a file too large for it?",
+        )
     if isinstance(error, OSError):
         return StoreUnavailableError(f"{path}: {error.strerror or error}")
     return StoreUnavailableError(f"{path}: {said}")

@@ -104,6 +104,12 @@ CREATE UNIQUE INDEX session_deleted ON session (id) WHERE deleted_at IS NOT NULL
 
 CREATE VIRTUAL TABLE search_index USING fts5 (words, content='', contentless_delete=1, tokenize='ascii');
 CREATE TABLE search_state (tokenizer TEXT NOT NULL) STRICT;
+CREATE TABLE search_mark (
+  session INTEGER NOT NULL,
+  segment INTEGER NOT NULL,
+  upto INTEGER NOT NULL,
+  PRIMARY KEY (session, segment)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE search_run (
   first INTEGER PRIMARY KEY,
   session INTEGER NOT NULL,
@@ -118,13 +124,12 @@ _STEPS = (_SCHEMA_1, _TO_2)
 """What leads from each schema to the next, from an empty file on. What was released is never edited."""
 
 
-def is_ours(connection: apsw.Connection, path: str) -> bool:
-    """Whether the file holds tables of ours, of this schema; False where it is empty or of an older one.
+def is_current(connection: apsw.Connection, path: str) -> bool:
+    """Whether the file has the tables of this schema; False where it is empty or has an older one's.
 
     ``UnsupportedFormatError`` where it belongs to somebody else.
     """
-    version = _version(connection, path)
-    return version == VERSION
+    return _version(connection, path) == VERSION
 
 
 def bring_forward(connection: apsw.Connection, path: str) -> None:
@@ -145,7 +150,15 @@ def bring_forward(connection: apsw.Connection, path: str) -> None:
         raise
 
 
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _version(connection: apsw.Connection, path: str) -> int:
+    size = _size(path)
     application, version, tables = next(
         connection.execute(
             "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),"
@@ -153,6 +166,8 @@ def _version(connection: apsw.Connection, path: str) -> int:
         )
     )
     if application == 0 and version == 0 and tables == 0:
+        if size and connection.pragma("page_count") == 0 and _size(path):  # a few bytes of something
+            raise UnsupportedFormatError(f"{path} is not a SQLite database", hint="it was left as it is")
         return 0
     if application != APPLICATION_ID:
         raise UnsupportedFormatError(f"{path} is another program's SQLite database", hint="name a file of its own")

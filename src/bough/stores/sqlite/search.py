@@ -2,8 +2,8 @@
 
 1. It is derived, and brought up to date when somebody searches, in short transactions; never inside an append. Who
    searches does not wait for a writer to do so: what is not in the index yet is read.
-2. ``search_run`` says what is in it: messages ``start`` to ``stop`` of a segment have the rows from ``first`` on. A
-   message that cannot be read is in no run, so that each search comes upon it.
+2. ``search_mark`` says how far it goes in a segment, and ``search_run`` what is in it: messages ``start`` to ``stop``
+   have the rows from ``first`` on. One that cannot be read is in no run, so that each search comes upon it.
 3. An index that was made by other rules (``search_state``) is not asked, and made anew.
 4. What an index row means never changes while its run stands; :func:`forget` removes both.
 """
@@ -37,8 +37,9 @@ SESSIONS = (
 
 _KEY = "SELECT key FROM session WHERE id = ? AND deleted_at IS NULL"
 _BEHIND = (
-    "SELECT g.number, coalesce((SELECT max(stop) FROM search_run WHERE session = g.session AND segment = g.number), 0)"
-    " AS start FROM segment g WHERE g.session = ? AND g.next > start LIMIT ?"
+    "SELECT g.number, coalesce(m.upto, 0), g.next FROM segment g"
+    " LEFT JOIN search_mark m ON m.session = g.session AND m.segment = g.number"
+    " WHERE g.session = ? AND g.next > coalesce(m.upto, 0) LIMIT ?"
 )
 
 
@@ -58,6 +59,9 @@ class Snapshot:
     matches: Mapping[str, array[int]]
 
 
+NOTHING = Snapshot({}, {})
+
+
 def is_behind(connection: Connection, session_id: str) -> bool:
     """Whether :func:`catch_up` has something to do."""
     key = connection.row(_KEY, (session_id,))
@@ -74,11 +78,12 @@ def catch_up(connection: Connection, session_id: str) -> bool:
     if not _is_current(connection):
         connection.execute("INSERT INTO search_index (search_index) VALUES ('delete-all')")
         connection.execute("DELETE FROM search_run")
+        connection.execute("DELETE FROM search_mark")
         connection.execute("DELETE FROM search_state")
         connection.execute("INSERT INTO search_state VALUES (?)", (TOKENIZER,))
     room = BATCH
-    for segment, start in connection.rows(_BEHIND, (*key, BATCH)):
-        room -= _take_in(connection, key[0], segment, start, room)
+    for segment, start, end in connection.rows(_BEHIND, (*key, BATCH)):
+        room -= _take_in(connection, key[0], segment, start, end, room)
         if room == 0:
             return True
     return False
@@ -92,12 +97,19 @@ def forget(connection: Connection, key: int, segment: int) -> None:
     ):
         connection.execute("DELETE FROM search_index WHERE rowid >= ? AND rowid < ?", (first, first + stop - start))
     connection.execute("DELETE FROM search_run WHERE session = ? AND segment = ?", place)
+    connection.execute("DELETE FROM search_mark WHERE session = ? AND segment = ?", place)
+
+
+def discard(connection: Connection) -> bool:
+    """Has the index made anew when somebody searches next."""
+    connection.execute("DELETE FROM search_state")
+    return True
 
 
 def look(connection: Connection, query: Query, session_id: str) -> Snapshot:
     """All that the index knows of a query in a session, in the caller's read transaction."""
     if not _is_current(connection):
-        return Snapshot({}, {})
+        return NOTHING
     rows = connection.rows(
         "SELECT g.id, r.start, r.stop, r.first FROM session s CROSS JOIN search_run r ON r.session = s.key"
         " CROSS JOIN segment g ON g.session = s.key AND g.number = r.segment"
@@ -160,24 +172,30 @@ def _is_current(connection: Connection) -> bool:
     return row is not None and row[0] == TOKENIZER
 
 
-def _take_in(connection: Connection, key: int, segment: int, start: int, room: int) -> int:
-    """Up to ``room`` messages of one segment, in which there may be gaps; how many of them could be read."""
-    rows: list[tuple[int, str]] = []
+def _take_in(connection: Connection, key: int, segment: int, start: int, end: int, room: int) -> int:
+    """Up to ``room`` messages of one segment, between which there may be gaps; how many were looked at."""
+    readable: list[tuple[int, str]] = []
+    looked = last = 0
     for position, payload in connection.execute(
         "SELECT position, CAST(payload AS BLOB) FROM message"
         " WHERE session = ? AND segment = ? AND position >= ? ORDER BY position LIMIT ?",
         (key, segment, start, room),
     ):
+        looked, last = looked + 1, position
         try:
-            rows.append((position, terms(text_of(codec.decode(payload)))))
+            readable.append((position, terms(text_of(codec.decode(payload)))))
         except (ValueError, TypeError):
             continue
     begin = 0
-    for index in range(1, len(rows) + 1):
-        if index == len(rows) or rows[index][0] != rows[index - 1][0] + 1:
-            _put_run(connection, key, segment, rows[begin:index])
+    for index in range(1, len(readable) + 1):
+        if index == len(readable) or readable[index][0] != readable[index - 1][0] + 1:
+            _put_run(connection, key, segment, readable[begin:index])
             begin = index
-    return len(rows)
+    connection.execute(
+        "INSERT INTO search_mark VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET upto = excluded.upto",
+        (key, segment, last + 1 if looked == room else end),
+    )
+    return looked
 
 
 def _put_run(connection: Connection, key: int, segment: int, rows: list[tuple[int, str]]) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -138,7 +138,7 @@ class SqliteStore:
     def _load(self, connection: Connection, session_id: str, only: Collection[str] | None) -> SessionState:
         few = () if only is None or len(only) > _FEW else tuple(only)
         clause = f"AND b.id IN ({','.join('?' * len(few))})" if only is not None and len(only) <= _FEW else ""
-        rows = connection.rows(_LOAD % clause, (*few, session_id))
+        rows = connection.rows(_LOAD % clause, (*few, session_id))  # all: no cursor may stay open behind an error
         head, last = rows[0][:2] if rows else (None, 0)
         branches: dict[str, BranchRecord] = {}
         findings: list[Finding] = []
@@ -217,10 +217,13 @@ class SqliteStore:
         return self._search(query, session_id, branch_id)
 
     def _search(self, query: Query, session_id: str | None, branch_id: str | None) -> Iterator[Found | Finding]:
-        def look(connection: Connection) -> tuple[SessionState, search.Snapshot]:
+        def look(connection: Connection) -> tuple[SessionState, search.Snapshot | apsw.CorruptError]:
             with snapshot(connection):
-                only = None if branch_id is None else [branch_id]
-                return self._load(connection, name, only), search.look(connection, query, name)
+                state = self._load(connection, name, None if branch_id is None else [branch_id])
+                try:
+                    return state, search.look(connection, query, name)
+                except apsw.CorruptError as error:
+                    return state, error
 
         for name in [id_ for (id_,) in self._rows(search.SESSIONS)] if session_id is None else [session_id]:
             self._catch_up(name)
@@ -229,19 +232,29 @@ class SqliteStore:
             except CorruptBranchError as error:
                 yield Finding(place=error.place, problem=error.reason, branch_id=error.branch_id or None)
                 continue
-            if seen is not None:
-                yield from seen[0].findings
-                yield from search.walk(self, query, name, seen[0].branches.values(), seen[1])
+            if seen is None:
+                continue
+            state, known = seen
+            yield from state.findings
+            if isinstance(known, apsw.CorruptError):
+                yield Finding(place=f"{self._path}: the search index", problem=f"it is damaged: {known}")
+                self._maintain(search.discard)
+                known = search.NOTHING
+            yield from search.walk(self, query, name, state.branches.values(), known)
 
     def _catch_up(self, session_id: str) -> None:
         """Brings the index up to date, as far as that goes without waiting for anybody."""
         while self._reading(lambda connection: search.is_behind(connection, session_id), False):
-            try:
-                with self._refusing:
-                    if not self._transaction(lambda connection: search.catch_up(connection, session_id), patience=0):
-                        return
-            except (SessionLockedError, StoreUnavailableError):  # somebody writes, or nobody may: the rest is read
+            if not self._maintain(lambda connection: search.catch_up(connection, session_id)):
                 return
+
+    def _maintain(self, work: Callable[[Connection], bool]) -> bool:
+        """Does something for the index; False where that cannot be now."""
+        try:
+            with self._refusing:
+                return self._transaction(work, patience=0)
+        except (SessionLockedError, StoreUnavailableError, CorruptBranchError):
+            return False  # somebody writes, nobody may, or it is damaged: what is not in the index is read
 
     def _rows(self, sql: str, bindings: tuple[int | str, ...] = ()) -> list[Any]:
         """The rows of one statement; none where there is no file yet."""
@@ -262,7 +275,8 @@ class SqliteStore:
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def commit(self, session_id: str, change: Append | Change | Graft) -> Commit:
-        check_id(session_id)
+        if session_id not in self._wires:  # else it was looked at before
+            check_id(session_id)
         if isinstance(change, Append):
             return self._write(
                 session_id,
@@ -338,8 +352,10 @@ class SqliteStore:
                 self._connections.give(connection)
             return result
         finally:
-            with suppress(RuntimeError):  # it never was ours; or it was, and a signal came before anybody knew
+            try:  # noqa: SIM105  (every append comes here)
                 turn.release()
+            except RuntimeError:  # it never was ours; or it was, and a signal came before anybody knew
+                pass
 
     @contextmanager
     def lock(self, session_id: str) -> Iterator[SessionLock]:
@@ -361,7 +377,8 @@ class SqliteStore:
 
     def lock_path(self, session_id: str) -> str:
         """The path of the session's :class:`~bough.lock.SessionLock`, in a folder that is made for it."""
-        os.makedirs(self._locks, exist_ok=True)
+        with self._refusing:
+            os.makedirs(self._locks, mode=0o700, exist_ok=True)
         return self._lock_path(session_id)
 
     def _lock_path(self, session_id: str) -> str:

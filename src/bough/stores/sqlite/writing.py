@@ -29,13 +29,15 @@ from bough.stores.sqlite import search
 from bough.stores.sqlite.connections import Connection
 from bough.stores.sqlite.rows import BRANCH, DAMAGED, changes_text, json_text, milliseconds, stored, to_record
 
+_KNOWN = 1000
+"""How many branches a connection remembers."""
 _DIGEST = 16
 _SALT = 16
 
 _FIND = (
     f"SELECT s.key, g.chain, {BRANCH} FROM session s"  # noqa: S608  (a constant)
     " CROSS JOIN branch b ON b.session = s.key AND b.id = ?"
-    " LEFT JOIN segment g ON g.session = s.key AND g.number = b.tip"  # where that is damaged the branch is no less there
+    " LEFT JOIN segment g ON g.session = s.key AND g.number = b.tip"  # a damaged branch is no less there
     " WHERE s.id = ? AND s.deleted_at IS NULL"
 )
 _INSERT = "INSERT INTO message (session, segment, position, salt, digest, payload) VALUES (?, ?, ?, ?, ?, ?)"
@@ -86,6 +88,8 @@ def append(connection: Connection, session_id: str, request: Append) -> Commit:
     at = codec.now()
     _write(connection, segment, request.messages, milliseconds(at))
     after = before.appended(len(request.messages), at)
+    if len(connection.known) >= _KNOWN:
+        connection.known.clear()
     connection.known[place] = after, segment
     return Commit(branches={after.id: after}, before={before.id: before})
 

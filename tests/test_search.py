@@ -55,6 +55,7 @@ def found(text: str, query: str) -> bool:
         ("Two words", ["two", "words"]),
         ("snake_case, kebab-case; don't", ["snake", "case", "kebab", "case", "don", "t"]),
         ("Größe STRASSE Straße", ["grosse", "strasse", "strasse"]),
+        ("Łódź Đà smørrebrød æble œuvre ısı ISI", ["lodz", "da", "smorrebrod", "aeble", "oeuvre", "isi", "isi"]),
         ("café cafe\u0301 ﬁne ＷＩＤＥ x²", ["cafe", "cafe", "fine", "wide", "x2"]),
         ("ΣΊΣΥΦΟΣ σίσυφος İstanbul", ["σισυφοσ", "σισυφοσ", "istanbul"]),
         ("会話 abc会", ["会", "話", "abc", "会"]),

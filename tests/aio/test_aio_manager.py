@@ -776,6 +776,25 @@ def test_failing_handlers_stop_nothing_and_are_reported_together(folder: Path) -
     run(main)
 
 
+def test_a_handler_that_is_cancelled_by_itself_cancels_nothing_else(folder: Path) -> None:
+    async def main() -> None:
+        heard: list[str] = []
+
+        def give_up(_: dict[str, Any]) -> None:
+            raise asyncio.CancelledError
+
+        async with opened(folder) as talk:
+            talk.on("branch:created", give_up)
+            talk.on("branch:created", lambda payload: heard.append(payload["id"]))
+            with pytest.raises(ExceptionGroup) as caught:
+                await talk.create_branch("new", "New")
+            [error] = caught.value.exceptions
+            assert isinstance(error.__cause__, asyncio.CancelledError)
+            assert heard == ["new"]
+
+    run(main)
+
+
 def test_handlers_of_a_cancelled_call_are_told_and_their_errors_are_the_loops(folder: Path) -> None:
     """Invariants 2 and 3: cancelled while one of them waits."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +61,12 @@ worker.measure("history", 1)
     done = python("-c", program)
     assert done.returncode == 1
     assert "AssertionError: history gave 9 messages instead of 10" in done.stderr
+
+
+def test_a_session_of_50_000_messages_and_500_branches_stays_within_the_limits() -> None:
+    """Five times each limit is allowed: the machine does other things meanwhile. A cost that grows is beyond that."""
+    done = python(str(BENCH / "scale.py"), "--bounded")
+    rows = re.findall(r"^(?:ok  |MISS)  (.*?)\s+([\d.]+) \S*\s+\(≤ ([\d.]+)\)", done.stdout, re.MULTILINE)
+    assert len(rows) >= 8, done.stdout + done.stderr
+    assert [what for what, value, limit in rows if float(value) > 5 * float(limit)] == []
+    assert {what: float(value) for what, value, _ in rows}["memory"] < 1

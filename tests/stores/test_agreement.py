@@ -95,9 +95,7 @@ class World:
 
     def shown(self) -> object:
         """All that can be seen."""
-        # A session of which no branch is left is one to the JSON store alone.
-        present = [name for name in self.store.sessions() if self.store.load(name).branches]
-        out: list[object] = [present, len(self.store.sessions(deleted=True))]
+        out: list[object] = [self.store.sessions(), len(self.store.sessions(deleted=True))]
         for session in ("talk", "a/b"):
             state = self.store.load(session)
             out.append((session, state.head, state.last_operation, state.findings))
@@ -149,6 +147,10 @@ class World:
             kept = [name for name in self.store.sessions(deleted=True) if name.startswith(f"{session}@")]
             return len(kept) == 1 and (self.store.move(kept[0], arguments[0]),)
         manager = self.manager(session)
+        if verb in ("import", "create_branch") and not self.store.load(session).branches:
+            # A manager whose session was moved would begin another without main, and an undo leave it without any
+            # branch: that is a session to the JSON store, and none to the others.
+            return None
         if verb == "splice":
             start, stop, messages = arguments
             present = manager.get_messages()

@@ -754,3 +754,14 @@ def test_times_and_numbers_beyond_the_usual(tmp_path: Path) -> None:
         assert next(SqliteStore(path).operations(SESSION)) == commit.operation
     store.close()
     check_file(path)
+
+
+@pytest.mark.parametrize("url", ["sqlite3:x", "sql-ite:x", "http://x", "talks.db", "talks.sqlite", "talks.sqlite3"])
+def test_what_could_be_meant_otherwise_makes_no_store(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnsupportedFormatError) as caught:
+        open_store(url)
+    assert "sqlite:" in caught.value.hint
+    assert os.listdir(tmp_path) == []

@@ -249,3 +249,20 @@ def test_processes_that_index_at_the_same_moment(tmp_path: Path) -> None:
     assert [status_of(child) for child in children] == [0] * 4
     assert indexed(path) == 3000
     check_file(path)
+
+
+def test_many_messages_that_cannot_be_read_do_not_hold_the_index_up(tmp_path: Path) -> None:
+    """More of them than are indexed at a time, at the beginning, and one at the end."""
+    path = tmp_path / "store.db"
+    with manager_of(path) as manager:
+        manager.add_messages(say(*(f"word {n}" for n in range(1700))))
+    with raw(path) as connection:
+        connection.execute("UPDATE message SET payload = '{broken' WHERE position < 600 OR position = 1699")
+    store = SqliteStore(path)
+    found = list(store.search(parse("word"), session_id=SESSION))
+    assert len([each for each in found if isinstance(each, Found)]) == 1099
+    assert ask(path, "SELECT start, stop FROM search_run") == [(600, 1699)]
+    assert ask(path, "SELECT upto FROM search_mark") == [(1700,)]
+    assert not store._reading(lambda connection: search.is_behind(connection, SESSION), True)
+    assert list(store.search(parse("word"), session_id=SESSION)) == found
+    store.close()

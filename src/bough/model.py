@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace as replace
@@ -41,6 +41,18 @@ class Tip(NamedTuple):
     next: int
 
 
+class Edit(NamedTuple):
+    """A message that took the place of another, which is the first wording: an edit of an edit names the same one.
+
+    To merges and comparisons both are one message (:mod:`bough.edits`).
+    """
+
+    segment: str
+    position: int
+    original_segment: str
+    original_position: int
+
+
 class Version(NamedTuple):
     """Names one state of one branch: (number of the last operation on it, messages in it). It never repeats."""
 
@@ -56,6 +68,7 @@ class BranchRecord(Struct, frozen=True, kw_only=True, gc=False):
 
     ``parent_id`` and ``parent_message_index`` (exclusive index into the parent) are for people and other programs;
     nothing is computed from them. ``extra`` holds keys of the document that Bough does not know, in their order.
+    ``edits`` are those of the messages in ``history`` that took another's place, in ascending order.
     """
 
     id: str
@@ -69,6 +82,7 @@ class BranchRecord(Struct, frozen=True, kw_only=True, gc=False):
     parent_message_index: int | None = None
     metadata: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = EMPTY
+    edits: tuple[Edit, ...] = ()
 
     @property
     def length(self) -> int:
@@ -91,21 +105,38 @@ class BranchRecord(Struct, frozen=True, kw_only=True, gc=False):
         return replace(self, history=grown, tip=Tip(segment, start + count), updated_at=at)
 
 
+Severity: TypeAlias = Literal["note", "warning", "error"]
+"""``error``: something is damaged or missing. ``warning``: nothing is lost yet, or it is not sure. ``note``: worth
+knowing."""
+
+
 class Finding(Struct, frozen=True, kw_only=True):
-    """Something in a session that is not as it should be and did not stop the rest from working."""
+    """Something in a session that is not as it should be and did not stop the rest from working.
+
+    ``advice`` says what to do. ``history`` names messages that are damaged or that nothing reaches; ``rescued`` are the
+    messages, encoded, that can still be read of a branch that cannot be opened.
+    """
 
     place: str
     problem: str
     branch_id: str | None = None
+    severity: Severity = "error"
+    advice: str = ""
+    history: History = ()
+    rescued: Sequence[bytes] = ()
 
 
 class SessionState(Struct, frozen=True, kw_only=True):
-    """A whole, consistent state of one session. ``last_operation`` is 0 where nothing was ever numbered."""
+    """A whole, consistent state of one session. ``last_operation`` is 0 where nothing was ever numbered.
+
+    ``attributes`` is what was set for the session as a whole (:mod:`bough.attributes`): JSON values only.
+    """
 
     session_id: str
     head: str | None
     branches: Mapping[str, BranchRecord]
     last_operation: int = 0
+    attributes: Mapping[str, Any] = EMPTY
     findings: tuple[Finding, ...] = ()
 
 
@@ -120,8 +151,10 @@ class BranchChange(Struct, frozen=True, kw_only=True):
 class Operation(Struct, frozen=True, kw_only=True):
     """The numbered record of one change other than an append. Numbers start at 1 and never restart in a session.
 
-    ``kind`` is the verb (``init create fork checkout merge set rename delete undo import external-edit``),
-    ``detail`` what the verb was told (JSON values only).
+    ``kind`` is the verb: ``init create fork checkout merge set edit remove reset cherry-pick revert repair rename
+    describe tag untag delete restore import salvage undo redo gc purge external-edit``. ``detail`` is what the verb was
+    told (JSON values only). ``attributes`` are those of the session before and after, where the operation set them.
+    ``freed`` are the messages that it gave up, ``erased`` whether their bytes had to go too.
     """
 
     number: int
@@ -134,6 +167,10 @@ class Operation(Struct, frozen=True, kw_only=True):
     head_after: str | None
     branches: tuple[BranchChange, ...] = ()
     detail: Mapping[str, Any] = EMPTY
+    user: str = ""
+    attributes: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+    freed: History = ()
+    erased: bool = False
 
 
 class Append(Struct, frozen=True, kw_only=True):
@@ -171,6 +208,12 @@ class Change(Struct, frozen=True, kw_only=True):
 
     ``id`` is unique to the change. ``head`` None leaves HEAD where it is. ``after_operation``, where given, is the
     number that must still be the session's last one (undo builds on the whole log, not on one branch).
+
+    ``attributes``, where given, replace those of the session. ``free`` are messages that are given up for good: no
+    branch holds one of them afterwards (``InvalidRequestError``), and reading one raises ``CorruptBranchError``; their
+    positions are not given out again. The store may keep the bytes until it is convenient to drop them, but with
+    ``erase`` no byte of them is left in any of its files when the commit returns, as far as other programs that are
+    reading let go of theirs.
     """
 
     id: str
@@ -180,6 +223,9 @@ class Change(Struct, frozen=True, kw_only=True):
     head: str | None = None
     detail: Mapping[str, Any] = EMPTY
     after_operation: int | None = None
+    attributes: Mapping[str, Any] | None = None
+    free: History = ()
+    erase: bool = False
 
 
 class Graft(Struct, frozen=True, kw_only=True):
@@ -195,7 +241,8 @@ class Graft(Struct, frozen=True, kw_only=True):
 
     ``operation`` goes into the log as it is, and HEAD to its ``head_after``. Its number is greater than that of the
     session's last one (``BranchMovedError``), though numbers may skip where the other log lost some. ``puts`` and
-    ``drops`` are then of its branches: each ``after`` is put, and what has none is dropped where it is there. Without
+    ``drops`` are then of its branches: each ``after`` is put, and what has none is dropped where it is there. The
+    session's attributes become those after it, where it set them, and what it freed (or erased) is freed here. Without
     it nothing is numbered and HEAD stays; at most one branch is put or dropped then. ``last_operation`` is never below
     the ``operation`` of a branch.
     """

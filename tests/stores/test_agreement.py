@@ -16,11 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bough.branch import ConversationBranch, MergeResult, Undone
+from bough.branch import ConversationBranch, Undone
 from bough.codec import encode
 from bough.errors import BoughError
 from bough.imports import ImportResult, IncomingBranch, IncomingMessage
 from bough.manager import ConversationBranchManager
+from bough.merge.result import MergeResult
 from bough.model import BranchRecord, History, Piece, Version
 from bough.search import Found, parse
 from bough.stores import open_store
@@ -120,7 +121,7 @@ class World:
         if isinstance(result, ConversationBranch):
             return result.id, result.name, result.parent_id, result.parent_message_index
         if isinstance(result, MergeResult):
-            return result
+            return result.strategy, result.added, result.removed, result.operation, result.diff.stat
         if isinstance(result, Undone):
             return result.operation, result.kind, sorted(result.branch_ids)
         if isinstance(result, Version | ImportResult):

@@ -9,6 +9,7 @@
    the other store's log had, which may skip where that was damaged.)
 6. A method may be called from several threads.
 7. ``search`` finds the same in every store, in an order that follows from the branches.
+8. What a change frees is what no branch holds; it cannot be read any more, nor can a branch come to hold it again.
 
 :mod:`bough.testing` proves these of a store. A store deliberately knows no verbs: what a merge or an undo is stands in
 :mod:`bough.manager`, once for all stores.
@@ -16,13 +17,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import os
+import socket
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal, Protocol, TypeAlias
+from functools import cache
+from typing import Any, Literal, Protocol, TypeAlias
 
 from bough.codec import now, time_text
 from bough.errors import InvalidIdError, InvalidRequestError
-from bough.model import Append, Change, Commit, Finding, Graft, History, Message, Operation, SessionState
+from bough.history import subtract
+from bough.model import (
+    Append,
+    BranchChange,
+    BranchRecord,
+    Change,
+    Commit,
+    Finding,
+    Graft,
+    History,
+    Message,
+    Operation,
+    SessionState,
+)
 from bough.search import Found, Query
 
 Durability: TypeAlias = Literal["full", "lazy"]
@@ -94,6 +111,15 @@ class Store(Protocol):
         """
         ...
 
+    def verify(self, session_id: str) -> Iterator[Finding]:
+        """Looks at every byte the store keeps of a session, and tells what is not as it should be, as it is found.
+
+        Damaged, missing, moved or swapped messages (by digests where there are any), torn or unreadable files and rows,
+        messages that nothing reaches, what is left over of unfinished work. Writes nothing, waits for no writer. What
+        the histories mean is not looked at (:mod:`bough.fsck` does that for all stores). ``StoreUnavailableError``.
+        """
+        ...
+
     def lock(self, session_id: str) -> AbstractContextManager[object]:
         """Keeps other writers out until the context ends; commits of the same thread go through. Re-entrant.
 
@@ -125,6 +151,55 @@ def check_id(value: object) -> str:
     if "\0" in value:
         raise InvalidIdError(value, "holds U+0000")
     return value
+
+
+def operation_of(
+    change: Change,
+    number: int,
+    branches: Sequence[BranchChange],
+    *,
+    head: str | None,
+    attributes: Mapping[str, Any],
+) -> Operation:
+    """The record of a change that this process commits now; ``head`` and ``attributes`` are those it finds."""
+    return Operation(
+        number=number,
+        id=change.id,
+        kind=change.kind,
+        at=now(),
+        pid=os.getpid(),
+        hostname=socket.gethostname(),
+        user=_user(),
+        head_before=head,
+        head_after=head if change.head is None else change.head,
+        branches=tuple(branches),
+        detail=change.detail,
+        attributes=None if change.attributes is None else (attributes, change.attributes),
+        freed=change.free,
+        erased=change.erase,
+    )
+
+
+@cache
+def _user() -> str:
+    """Who runs this process; empty where the system does not say."""
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError, AttributeError):
+        pass  # no POSIX, or a user without a name
+    try:
+        return os.getlogin()
+    except OSError:
+        return ""
+
+
+def check_free(session_id: str, free: History, branches: Mapping[str, BranchRecord]) -> None:
+    """``InvalidRequestError`` where one of ``branches`` holds a message that is to be given up."""
+    for record in branches.values() if free else ():
+        if subtract(free, record.history) != free:
+            raise InvalidRequestError(f"branch {record.id!r} of session {session_id!r} still holds what is to be freed")
 
 
 def kept_id(session_id: str, taken: Collection[str]) -> tuple[str, str]:

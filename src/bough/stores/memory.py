@@ -12,13 +12,12 @@ What it deliberately does not do: last. Two stores never share anything, and ``c
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from bough import codec
 from bough.errors import (
@@ -47,7 +46,7 @@ from bough.model import (
     replace,
 )
 from bough.search import Found, Query
-from bough.stores.base import check_id, kept_id, session_exists
+from bough.stores.base import check_free, check_id, kept_id, operation_of, session_exists
 from bough.stores.scan import scan
 
 
@@ -56,6 +55,7 @@ class _Snapshot:
     head: str | None = None
     branches: Mapping[str, BranchRecord] = field(default_factory=dict)
     operations: tuple[Operation, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def last_operation(self) -> int:
@@ -66,7 +66,7 @@ class _Snapshot:
 class _Session:
     def __init__(self) -> None:
         self.writing = threading.RLock()
-        self.segments: dict[str, list[bytes | None]] = {}  # None where a graft left a gap
+        self.segments: dict[str, list[bytes | None]] = {}  # None where a graft left a gap, or a message was given up
         self.snapshot = _Snapshot()
 
 
@@ -119,6 +119,7 @@ class MemoryStore:
             head=snapshot.head,
             branches=MappingProxyType(branches),
             last_operation=snapshot.last_operation,
+            attributes=snapshot.attributes,
         )
 
     def read(self, session_id: str, history: History) -> list[Message]:
@@ -150,6 +151,11 @@ class MemoryStore:
     ) -> Iterator[Found | Finding]:
         self._check_open()
         return scan(self, query, session_id, branch_id)
+
+    def verify(self, session_id: str) -> Iterator[Finding]:
+        """Nothing is ever wrong here: there are no bytes that could go bad."""
+        self._check_open()
+        return iter(())
 
     @contextmanager
     def lock(self, session_id: str) -> Iterator[object]:
@@ -202,7 +208,12 @@ def _append(session: _Session, session_id: str, change: Append) -> Commit:
         raise BranchNotFoundError(session_id, change.branch_id)
     after = before.appended(len(change.messages), codec.now())
     session.segments.setdefault(before.tip.segment, []).extend(change.messages)
-    session.snapshot = _Snapshot(head=old.head, branches={**old.branches, after.id: after}, operations=old.operations)
+    session.snapshot = _Snapshot(
+        head=old.head,
+        branches={**old.branches, after.id: after},
+        operations=old.operations,
+        attributes=old.attributes,
+    )
     return Commit(branches={after.id: after}, before={before.id: before})
 
 
@@ -234,22 +245,17 @@ def _apply(session: _Session, session_id: str, change: Change) -> Commit:
             if stop > stops.get(segment, 0):
                 _check_there(session_id, Piece(segment, start, stop), session.segments.get(segment, []))
 
-    head = old.head if change.head is None else change.head
-    operation = Operation(
-        number=number,
-        id=change.id,
-        kind=change.kind,
-        at=codec.now(),
-        pid=os.getpid(),
-        hostname=socket.gethostname(),
-        head_before=old.head,
-        head_after=head,
-        branches=tuple(changes),
-        detail=change.detail,
-    )
+    check_free(session_id, change.free, branches)
+    operation = operation_of(change, number, changes, head=old.head, attributes=old.attributes)
     for put in change.puts:
         session.segments.setdefault(put.record.tip.segment, []).extend(put.messages)
-    session.snapshot = _Snapshot(head=head, branches=branches, operations=(*old.operations, operation))
+    _give_up(session, change.free)
+    session.snapshot = _Snapshot(
+        head=operation.head_after,
+        branches=branches,
+        operations=(*old.operations, operation),
+        attributes=old.attributes if change.attributes is None else change.attributes,
+    )
     return Commit(
         branches={entry.id: entry.after for entry in changes if entry.after},
         before={entry.id: entry.before for entry in changes if entry.before},
@@ -283,16 +289,25 @@ def _graft(session: _Session, session_id: str, graft: Graft) -> Commit:
             log = new.get(segment) or session.segments.get(segment, [])
             _check_there(session_id, Piece(segment, start, stop), log)
     session.segments |= new
+    if operation is not None:
+        _give_up(session, operation.freed)
     session.snapshot = _Snapshot(
         head=operation.head_after if operation else old.head,
         branches=branches,
         operations=(*old.operations, operation) if operation else old.operations,
+        attributes=operation.attributes[1] if operation and operation.attributes else old.attributes,
     )
     return Commit(
         branches={put.record.id: put.record for put in graft.puts},
         before={name: record for name, record in before.items() if record is not None},
         operation=operation,
     )
+
+
+def _give_up(session: _Session, freed: History) -> None:
+    for segment, start, stop in freed:
+        log = session.segments.get(segment, [])
+        log[start:stop] = [None] * len(log[start:stop])
 
 
 def _check_version(session_id: str, branch_id: str, old: _Snapshot, expected: Version | None) -> BranchRecord | None:

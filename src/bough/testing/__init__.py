@@ -18,4 +18,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("bough.testing.contract", "bough.testing.contract_graft", "bough.testing.machine")
+pytest.register_assert_rewrite(
+    "bough.testing.contract", "bough.testing.contract_graft", "bough.testing.contract_upkeep", "bough.testing.machine"
+)

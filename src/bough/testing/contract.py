@@ -30,6 +30,7 @@ from bough.model import Append, BranchRecord, Commit, Drop, History, Message, Pi
 from bough.stores.base import Store
 from bough.testing.contract_graft import GraftContract
 from bough.testing.contract_search import SearchContract
+from bough.testing.contract_upkeep import UpkeepContract
 
 StoreFactory: TypeAlias = Callable[[], Store]
 
@@ -122,7 +123,7 @@ def in_thread(work: Callable[[], Any]) -> Any:
     return outcome[0]
 
 
-class StoreContract(GraftContract, SearchContract):
+class StoreContract(GraftContract, SearchContract, UpkeepContract):
     """Subclass it, and give it ``store_factory``."""
 
     @pytest.fixture

@@ -135,6 +135,13 @@ def check_files(root: Path) -> None:
         assert isinstance(document["messages"], list)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [path.name for path in folder.glob("*.new") if not path.name.startswith("session.lock")] == []
+    check_whole(root)
+
+
+def check_whole(root: Path) -> None:
+    """``verify`` finds no damage. (HEAD is never synced: it is for people, and the log says where HEAD is.)"""
+    findings = store_of(root).verify(SESSION)
+    assert [each for each in findings if each.severity != "note" and not each.place.endswith("HEAD")] == []
 
 
 def copy_tree(source: Path, target: Path) -> None:

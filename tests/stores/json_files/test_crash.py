@@ -240,3 +240,28 @@ def test_finishing_what_a_dead_process_committed(tmp_path: Path, template: Path,
 def test_a_whole_run_leaves_whole_files(template: Path) -> None:
     assert state_of(store_of(template)).head == "main"
     check_files(template)
+
+
+def test_what_a_branch_should_have_become_is_kept_where_its_document_cannot_be_read(tmp_path: Path) -> None:
+    """The writer died behind its commit, and then the document that it was to replace was broken."""
+    with manager_of(tmp_path) as manager:
+        talk(manager)
+    counting = CountingDisk()
+    copy_tree(tmp_path, tmp_path / "counted")
+    with manager_of(tmp_path / "counted", counting) as manager:
+        manager.set_messages([say("the new words")])
+    last = max(at for at, (name, _) in enumerate(counting.calls) if name == "rename")
+
+    def dying() -> None:
+        with manager_of(tmp_path, CrashingDisk(last)) as manager:
+            manager.set_messages([say("the new words")])
+
+    assert in_child(dying) == CRASHED
+    folder = tmp_path / SESSION
+    [waiting] = folder.glob("main.json.*.new")
+    (folder / "main.json").write_bytes(b"{broken")
+    append(store_of(tmp_path), "side", say("others go on"))
+    assert not waiting.exists()
+    assert (folder / "main.json").read_bytes() == b"{broken"
+    kept = [path for path in (folder / "attic").iterdir() if b"the new words" in path.read_bytes()]
+    assert [path.name.endswith(".after") for path in kept] == [True]

@@ -19,6 +19,7 @@ from typing import Any
 import apsw
 
 from bough.codec import encode
+from bough.history import length, subtract, union
 from bough.manager import ConversationBranchManager
 from bough.model import Message
 from bough.stores.base import Durability
@@ -141,11 +142,46 @@ def digest(line: bytes, salt: bytes) -> bytes:
     return blake2b(line, digest_size=16, salt=salt).digest()
 
 
+def ends_and_chains(rows: Callable[[str], list[Any]]) -> tuple[dict[Any, int], dict[Any, bytes]]:
+    """Where each segment that has messages or gaps ends, and the chain there; everything before is looked at."""
+    gaps: dict[tuple[int, int], list[Any]] = {}
+    for session, segment, *gap in rows(
+        "SELECT session, segment, start, stop, chain_before, chain_after FROM gap ORDER BY 1, 2, 3"
+    ):
+        gaps.setdefault((session, segment), []).append(gap)
+    logs: dict[tuple[int, int], dict[int, Any]] = {}
+    for session, segment, position, *row in rows(
+        "SELECT session, segment, position, salt, digest, CAST(payload AS BLOB) FROM message ORDER BY 1, 2, 3"
+    ):
+        logs.setdefault((session, segment), {})[position] = row
+    chains: dict[tuple[int, int], bytes] = {}
+    ends: dict[tuple[int, int], int] = {}
+    for place in gaps.keys() | logs.keys():
+        log, chain, at = logs.get(place, {}), b"", 0
+        for start, stop, before, after in [*gaps.get(place, []), (1 << 40, 1 << 40, None, None)]:
+            assert at <= start <= stop
+            for position in sorted(each for each in log if at <= each < start):
+                salt, found, payload = log[position]
+                assert (position, found) == (at, digest(payload, salt))
+                chain, at = blake2b(chain + found, digest_size=16).digest(), at + 1
+            assert at == start or start == 1 << 40, (place, at, start)
+            for position in sorted(each for each in log if start <= each < stop):
+                assert (before, log[position][0], log[position][2]) == (None, None, None)
+                chain = blake2b(chain + log[position][1], digest_size=16).digest()
+            if before is not None:
+                assert chain == before
+                chain = after
+            at = stop if start < 1 << 40 else at
+        chains[place], ends[place] = chain, at
+    return ends, chains
+
+
 def check_file(path: Path) -> None:
     """All that must hold of a file whatever happened to it: SQLite's own rules, and those of ``schema``.
 
-    Digests and chains are right; a segment goes on behind its last message; what a branch or an operation refers to is
-    there; operations are numbered from 1 without a gap; index runs lie within their segment and cover a row each.
+    Digests and chains are right; a segment goes on behind its last message or gap; each position below that is there or
+    in one gap; what a branch or an operation refers to is there, or was given up; operations are numbered from 1, none
+    is left out; index runs lie within their segment and cover a row each. ``verify`` finds nothing.
     """
     with raw(path) as connection:
 
@@ -153,15 +189,7 @@ def check_file(path: Path) -> None:
             return connection.execute(sql).fetchall()
 
         assert rows("PRAGMA integrity_check") == [("ok",)]
-        chains: dict[tuple[int, int], bytes] = {}
-        ends: dict[tuple[int, int], int] = {}
-        for session, segment, position, salt, found, payload in rows(
-            "SELECT session, segment, position, salt, digest, CAST(payload AS BLOB) FROM message ORDER BY 1, 2, 3"
-        ):
-            assert found == digest(payload, salt)
-            place = session, segment
-            chains[place] = blake2b(chains.get(place, b"") + found, digest_size=16).digest()
-            ends[place] = position + 1
+        ends, chains = ends_and_chains(rows)
         segments = {
             (session, number): (id_, following, chain)
             for session, number, id_, following, chain in rows("SELECT session, number, id, next, chain FROM segment")
@@ -191,11 +219,15 @@ def check_file(path: Path) -> None:
         for name in names:
             state = store.load(name)
             assert state.findings == ()
+            assert [finding for finding in store.verify(name) if finding.severity != "note"] == []
             for record in state.branches.values():
                 assert len(store.read(name, record.history)) == record.length
-            for operation in store.operations(name):
+            log = list(store.operations(name))
+            freed = union(*(operation.freed for operation in log))
+            for operation in log:
                 for change in operation.branches:
                     for side in (change.before, change.after):
-                        assert side is None or len(store.read(name, side.history)) == side.length
+                        kept = subtract(side.history, freed) if side else ()
+                        assert len(store.read(name, kept)) == length(kept)
     finally:
         store.close()

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import apsw
 import pytest
-from sqlite_store_kit import WAIT, Gate, ask, check_file, in_child, manager_of, raw, say, start, status_of, texts
+from sqlite_store_kit import WAIT, Gate, ask, check_file, in_child, lines, manager_of, raw, say, start, status_of, texts
 
-from bough.errors import StoreUnavailableError, UnsupportedFormatError
+from bough.errors import CorruptBranchError, StoreUnavailableError, UnsupportedFormatError
+from bough.model import Graft, Piece, Put, replace
 from bough.search import parse
 from bough.stores.sqlite import SqliteStore, schema
 
@@ -32,10 +33,13 @@ def old_file(path: Path, number: int = 1) -> Path:
 
 
 def tables(path: Path) -> dict[str, list[object]]:
-    """All rows of the tables of schema 1."""
+    """All rows of the tables of schema 1, with the columns that they had."""
     names = {
         "session": "key, id, operation_floor",
-        **dict.fromkeys(("branch", "segment", "message", "operation"), "*"),
+        "branch": "session, id, name, operation, history, tip, tip_start, created_at, parent_id, parent_message_index,"
+        " metadata, extra",
+        "operation": "session, number, id, kind, at, pid, hostname, head_before, head_after, branches, detail",
+        **dict.fromkeys(("segment", "message"), "*"),
     }
     return {name: ask(path, f"SELECT {columns} FROM {name} ORDER BY 1, 2, 3") for name, columns in names.items()}  # noqa: S608
 
@@ -55,11 +59,11 @@ def contents(path: Path) -> str:
     return found.hex()
 
 
-def check_brought_forward(path: Path, before: dict[str, list[object]]) -> None:
+def check_brought_forward(path: Path, before: dict[str, list[object]], number: int = 1) -> None:
     assert version(path) == schema.VERSION
     assert tables(path) == before
-    copy = Path(f"{path}.schema-1")
-    assert version(copy) == 1
+    copy = Path(f"{path}.schema-{number}")
+    assert version(copy) == number
     assert tables(copy) == before
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert sorted(each.name for each in path.parent.iterdir() if "schema" in each.name) == [copy.name]
@@ -97,8 +101,39 @@ def test_a_file_of_schema_1_is_brought_forward_and_keeps_everything(tmp_path: Pa
     check_file(path)
 
 
-def test_a_new_file_and_one_that_was_brought_forward_are_the_same(tmp_path: Path) -> None:
-    new, old = tmp_path / "new.db", old_file(tmp_path / "old.db")
+def test_a_file_of_schema_2_is_brought_forward_and_keeps_everything(tmp_path: Path) -> None:
+    """Its gaps come to stand in their table; what the index knew it knows."""
+    path = old_file(tmp_path / "store.db", 2)
+    before = tables(path)
+    with manager_of(path) as manager:
+        check_brought_forward(path, before, 2)
+        said = [message.get("content") for message in manager.get_messages()]
+        assert said == ["one", "two é\0", "three", None, "not indexed yet"]
+        assert len(list(manager.store.search(parse("two OR indexed"), session_id="talk"))) == 2
+        [kept] = manager.store.sessions(deleted=True)
+        assert manager.store.move(kept, "a/b") == "a/b"
+        assert manager.undo().kind == "delete"
+        assert [list(manager.store.verify(name)) for name in ("talk", "a/b")] == [[], []]
+        [unreached] = manager.store.verify("laid")
+        assert (unreached.severity, unreached.history) == ("note", (Piece("theirs", 7, 8),))
+    assert ask(path, "SELECT session, segment, start, stop, chain_before FROM gap") == [
+        (3, 2, 0, 2, None),
+        (3, 2, 4, 7, None),
+    ]
+    with manager_of(path, "laid") as laid:
+        assert texts(laid) == ["laid 0", "laid 1", "laid 3", "laid 4"]
+        record = laid.store.load("laid").branches["main"]
+        put = Put(record=replace(record, history=(Piece("theirs", 2, 5),)), expected=record.version)
+        with pytest.raises(CorruptBranchError):
+            laid.store.commit("laid", Graft(puts=(put,)))
+        laid.store.commit("laid", Graft(runs=((Piece("theirs", 4, 5), lines("filled")),), puts=(put,)))
+        assert texts(laid) == ["laid 0", "laid 1", "filled"]
+    check_file(path)
+
+
+@pytest.mark.parametrize("number", range(1, schema.VERSION))
+def test_a_new_file_and_one_that_was_brought_forward_are_the_same(tmp_path: Path, number: int) -> None:
+    new, old = tmp_path / "new.db", old_file(tmp_path / "old.db", number)
     for path in (new, old):
         manager_of(path).close()
 
@@ -114,17 +149,19 @@ def test_a_new_file_and_one_that_was_brought_forward_are_the_same(tmp_path: Path
     assert shape(new) == shape(old)
 
 
-def test_the_golden_file_is_of_the_schema_that_step_1_makes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", range(1, schema.VERSION))
+def test_the_golden_file_is_of_the_schema_that_the_steps_make(tmp_path: Path, number: int) -> None:
     """So nobody edited what was released."""
-    path, made = old_file(tmp_path / "golden.db"), tmp_path / "made.db"
+    path, made = old_file(tmp_path / "golden.db", number), tmp_path / "made.db"
     with raw(made) as connection:
-        connection.execute(schema._STEPS[0])
+        for step in schema._STEPS[:number]:
+            connection.execute(step)
     shape = "SELECT type, name, tbl_name, replace(replace(sql, ' ', ''), char(10), '') FROM sqlite_schema ORDER BY 1, 2"
     assert ask(path, shape) == ask(made, shape)
 
 
 def test_killed_at_any_moment_of_a_migration(tmp_path: Path) -> None:
-    """It is schema 1 and intact, or schema 2; the next one finishes. Moments are counted in SQLite's own steps."""
+    """It is schema 1 and intact, or the present one; the next finishes. Moments are counted in SQLite's own steps."""
     before = tables(old_file(tmp_path / "reference.db"))
     seen = set()
     step = 1
@@ -161,7 +198,7 @@ def test_killed_at_any_moment_of_a_migration(tmp_path: Path) -> None:
         if status == 0:
             break
         step += max(1, step // 4)
-    assert seen == {(1, False), (1, True), (2, True)}
+    assert seen == {(1, False), (1, True), (schema.VERSION, True)}
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
@@ -169,7 +206,7 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     before = tables(path)
 
     def fail() -> None:
-        schema._STEPS = (schema._STEPS[0], schema._STEPS[1] + "; SELECT no_such_function();")
+        schema._STEPS = (*schema._STEPS[:-1], schema._STEPS[-1] + "; SELECT no_such_function();")
         with pytest.raises(StoreUnavailableError):
             SqliteStore(path).sessions()
 

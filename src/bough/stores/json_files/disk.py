@@ -161,9 +161,10 @@ class Disk:
         except (OSError, NotImplementedError):
             descriptor = open_file(source)
             try:
-                self.write_file(target, [read_range(descriptor, 0, os.fstat(descriptor).st_size)])
+                self.write_file(f"{target}.new", [read_range(descriptor, 0, os.fstat(descriptor).st_size)])
             finally:
                 os.close(descriptor)
+            self.rename(f"{target}.new", target)
 
     def rename(self, source: str, target: str) -> None:
         os.replace(source, target)

@@ -7,12 +7,13 @@
     "digest":"…","check":456}
 
 The closing line says: ``history``, its last piece open (``null``: it ends with the lines); ``tip``, the branch's own
-segment and its next position; ``extent``, messages and bytes from the first line's first to the last line's last byte;
-``append``, the byte at which the last append began and the CRC-32 of what it put from there to the end of the lines;
-the number of the last operation applied; the digest; and ``check``, the CRC-32 of the closing line before it, for the
-beginning of a new closing line and the end of an old one can make a third that says something else. All of it can be
-rebuilt from the lines and the operation log, because the write of an append, which begins at the newline before ``]``,
-may tear it.
+segment and its next position; ``edits``, where there are any, ``[segment, position, segment, position]`` of a message
+and of the first wording whose place it took; ``extent``, messages and bytes from the first line's first to the last
+line's last byte; ``append``, the byte at which the last append began and the CRC-32 of what it put from there to the
+end of the lines; the number of the last operation applied; the digest; and ``check``, the CRC-32 of the closing line
+before it, for the beginning of a new closing line and the end of an old one can make a third that says something else.
+All of it can be rebuilt from the lines and the operation log, because the write of an append, which begins at the
+newline before ``]``, may tear it.
 
 1. The bytes before the end of the last line never change while the file keeps its inode.
 2. All lines of one batch but its last end in ``, `` (with a space): a batch that was torn is known as one.
@@ -21,10 +22,10 @@ may tear it.
 4. A power failure may keep the end of an append and lose its beginning: ``append`` tells. Whoever appends has synced
    what is before, so that nothing else can be missing.
 5. What a graft wrote that no operation tells of (messages that were appended in the store it came from) stands in the
-   head line too, as ``grafted``: history, tip and operation of the lines that the file began with. The log cannot say
-   what those are, and a torn closing line does not.
+   head line too, as ``grafted``: history, tip, operation and edits of the lines that the file began with. The log
+   cannot say what those are, and a torn closing line does not.
 6. A document that is not laid out so, or whose closing line does not fit its size, is another program's work
-   (:mod:`bough.stores.json_files.reconcile`) or torn (:func:`torn_end`), never guessed at.
+   (:mod:`bough.stores.json_files.reconcile`) or torn (:mod:`bough.stores.json_files.torn`), never guessed at.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zlib import crc32
 
-from bough.codec import decode, decode_value, dumps, encode_found, parse_time, time_text
-from bough.model import EMPTY, BranchRecord, History, Piece, Tip, replace
+from bough.codec import decode_value, dumps, encode_found, parse_time, time_text
+from bough.model import EMPTY, BranchRecord, Edit, History, Piece, Tip, replace
 from bough.stores.base import check_id
 from bough.stores.json_files.disk import read_range
 from bough.stores.json_files.lines import Lines
@@ -45,7 +46,7 @@ from bough.stores.json_files.lines import Lines
 _EDGE: Final = 4096
 OURS = frozenset(
     {"id", "name", "parentId", "parentMessageIndex", "messages", "createdAt", "updatedAt", "metadata"}
-    | {"history", "tip", "extent", "append", "operation", "digest", "check", "grafted"}
+    | {"history", "tip", "edits", "extent", "append", "operation", "digest", "check", "grafted"}
 )
 
 
@@ -99,7 +100,8 @@ def head_line(record: BranchRecord, *, grafted: bool = False) -> bytes:
         head["metadata"] = dict(record.metadata)
     head |= record.extra
     if grafted:
-        head["grafted"] = [pieces_to_json(record.history), list(record.tip), record.operation]
+        base: list[Any] = [pieces_to_json(record.history), list(record.tip), record.operation]
+        head["grafted"] = [*base, _edits_to_json(record)] if record.edits else base
     return encode_found(head)[:-1] + b',"messages":[\n'
 
 
@@ -107,13 +109,16 @@ def closing_line(record: BranchRecord, size: int, digest: str, append: tuple[int
     """``append`` is where in the region the write began that this line ends, and its CRC-32; None: it is all synced."""
     begun, check = append or (size, 0)
     pieces = dumps(pieces_to_json(record.history, open_ended=True))
+    edits = b',"edits":' + dumps(_edits_to_json(record)) if record.edits else b""
     closing = (
-        b'],"updatedAt":"%b","history":%b,"tip":["%b",%d],"extent":[%d,%d],"append":[%d,%d],"operation":%d,"digest":"%b"'
+        b'],"updatedAt":"%b","history":%b,"tip":["%b",%d]%b,"extent":[%d,%d],"append":[%d,%d],"operation":%d,'
+        b'"digest":"%b"'
         % (
             time_text(record.updated_at).encode(),
             pieces,
             record.tip.segment.encode(),
             record.tip.next,
+            edits,
             record.length,
             size,
             begun,
@@ -125,13 +130,7 @@ def closing_line(record: BranchRecord, size: int, digest: str, append: tuple[int
     return b'%b,"check":%d}' % (closing, crc32(closing))
 
 
-def has_torn_closing(data: bytes) -> bool:
-    """Whether the last line is one of ours that was written in part."""
-    at = data.rfind(b'\n],"updatedAt":"')
-    return at >= 0 and not _is_checked(data[at + 1 :])
-
-
-def _is_checked(closing: bytes) -> bool:
+def is_checked(closing: bytes) -> bool:
     line, _, check = closing.rstrip(b" ").rpartition(b',"check":')
     return check == b"%d}" % crc32(line)
 
@@ -161,6 +160,20 @@ def pieces_from_json(value: Any, length: int | None = None) -> History:
     return tuple(history)
 
 
+def _edits_to_json(record: BranchRecord) -> list[list[Any]]:
+    return [list(edit) for edit in record.edits]
+
+
+def edits_from_json(value: Any) -> tuple[Edit, ...]:
+    """The edits as they stand in a document or in the log. ValueError or TypeError if malformed."""
+    edits = []
+    for segment, position, original, first in value:
+        if not (isinstance(segment, str) and isinstance(original, str) and type(position) is type(first) is int):
+            raise ValueError("an edit is not two messages")
+        edits.append(Edit(segment, position, original, first))
+    return tuple(edits)
+
+
 def read_native(name: str, descriptor: int, status: os.stat_result) -> Document:
     """The document of an open file from its first and last line alone; ``NotOurLayoutError`` if it is not ours."""
     total = status.st_size
@@ -179,7 +192,7 @@ def read_native(name: str, descriptor: int, status: os.stat_result) -> Document:
     size = max(0, base + at - start)
     try:
         fields = decode_value(head + b"]}")
-        if not _is_checked(last[at + 1 :]):
+        if not is_checked(last[at + 1 :]):
             raise NotOurLayoutError("its closing line is not whole")
         closing = decode_value(b'{"":[' + last[at + 1 :])
         length, bytes_said = closing["extent"]
@@ -189,10 +202,11 @@ def read_native(name: str, descriptor: int, status: os.stat_result) -> Document:
         if not 0 <= begun <= size or crc32(read_range(descriptor, start + begun, start + size)) != check:
             raise NotOurLayoutError("its last append is not whole")
         segment, following = closing["tip"]
-        record = _record(
+        record = record_from(
             fields | closing,
             history=pieces_from_json(closing["history"], length),
             tip=Tip(segment, following),
+            edits=edits_from_json(closing.get("edits", ())),
             operation=closing["operation"],
             fallback=status.st_mtime,
         )
@@ -223,7 +237,15 @@ def _find_head(descriptor: int, first: bytes, total: int) -> tuple[bytes, int]:
     return head, at + 1
 
 
-def _record(fields: Mapping[str, Any], *, history: History, tip: Tip, operation: int, fallback: float) -> BranchRecord:
+def record_from(
+    fields: Mapping[str, Any],
+    *,
+    history: History,
+    tip: Tip,
+    operation: int,
+    fallback: float,
+    edits: tuple[Edit, ...] = (),
+) -> BranchRecord:
     """The record that a document's keys describe. ValueError where a key is of the wrong shape."""
     id_, name = fields.get("id"), fields.get("name")
     parent, index, said = fields.get("parentId"), fields.get("parentMessageIndex"), fields.get("metadata")
@@ -251,6 +273,7 @@ def _record(fields: Mapping[str, Any], *, history: History, tip: Tip, operation:
         parent_message_index=parent_message_index,
         metadata=metadata,
         extra=extra or EMPTY,
+        edits=edits,
     )
 
 
@@ -284,118 +307,25 @@ def read_found(data: bytes, status: os.stat_result) -> Found:
     digest, operation = fields.get("digest"), fields.get("operation")
     length = 0
     history: History = ()
+    edits: tuple[Edit, ...] = ()
     tip = Tip("", 0)
     try:
         length = int(fields["extent"][0])
         history = pieces_from_json(fields["history"], length)
         tip = Tip(str(fields["tip"][0]), int(fields["tip"][1]))
+        edits = edits_from_json(fields.get("edits", ()))
     except (KeyError, IndexError, TypeError, ValueError):
         digest = ""
-    record = _record(
+    record = record_from(
         fields,
         history=history,
         tip=tip,
+        edits=edits,
         operation=operation if isinstance(operation, int) else 0,
         fallback=status.st_mtime,
     )
     stale = digest if isinstance(digest, str) else ""
     return Found(record=record, messages=messages, stale=stale, stale_length=length)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Torn:
-    """What the repair rule keeps of a document whose end is torn: its lines from ``start``, ``size`` bytes of them.
-
-    ``grafted`` is the branch as it was when a graft wrote the file, if that is in its head line.
-    """
-
-    record: BranchRecord
-    grafted: BranchRecord | None
-    start: int
-    size: int
-    length: int
-    reason: str
-
-
-def torn_end(data: bytes, status: os.stat_result) -> Torn:
-    """Reads a document forward, stops at the first line that is not a whole message, drops an unfinished batch.
-
-    ``ValueError`` where that is no torn end but damage: the head cannot be read, or whole messages follow what stopped
-    it that are not of the same torn append.
-    """
-    newline = data.find(b"\n")
-    head = data[:newline]
-    if newline < 0 or not head.endswith(b'"messages":['):
-        raise ValueError("its first line is not whole")
-    fields = decode_value(head + b"]}")
-    start = at = newline + 1
-    kept_end, kept = start, 0
-    lines = 0
-    while (stop := data.find(b"\n", at)) >= 0:
-        line = data[at:stop]
-        body = line.rstrip(b", ") if line.endswith((b"},", b"}, ", b"}")) else b""
-        if not body or not is_message(body):
-            break
-        lines += 1
-        if not line.endswith(b" "):
-            kept_end, kept = at + len(body), lines
-        at = stop + 1
-    whole = _before_old_closing(data[at:] if stop < 0 else data[at:stop])
-    if whole is not None:
-        kept_end, kept = at + len(whole), lines + 1
-    elif stop >= 0 and not data.startswith(b"]", at) and not _is_torn_append(data, start, at, stop):
-        raise ValueError(f"line {lines + 2} is broken, and whole messages follow it")
-    record = _record(fields, history=(), tip=Tip("", 0), operation=0, fallback=status.st_mtime)
-    return Torn(
-        record=replace(record, updated_at=datetime.fromtimestamp(int(status.st_mtime), UTC)),
-        grafted=_grafted(fields.get("grafted"), record),
-        start=start,
-        size=max(0, kept_end - start),
-        length=kept,
-        reason=f"its end is torn after message {kept} ({len(data) - kept_end} bytes)",
-    )
-
-
-def _grafted(value: Any, record: BranchRecord) -> BranchRecord | None:
-    try:
-        history, (segment, following), operation = value
-        return replace(record, history=pieces_from_json(history), tip=Tip(segment, following), operation=operation)
-    except (TypeError, ValueError):
-        return None
-
-
-def _is_torn_append(data: bytes, start: int, at: int, stop: int) -> bool:
-    """Whether the broken line from ``at`` to ``stop`` and all that follows can be of one append that a power failure
-    kept in part: it has a gap of zeros there, and what follows is of the same batch."""
-    following = [
-        line for line in data[stop + 1 :].split(b"\n") if line.startswith(b"{") and is_message(line.rstrip(b", "))
-    ]
-    if not following:
-        return True
-    if b"\0" not in data[at:stop]:
-        return False
-    closing = data.rfind(b"\n]")
-    try:
-        fields = decode_value(b'{"":[' + data[closing + 1 :])
-        if fields["extent"][1] == closing - start:
-            return bool(start + fields["append"][0] <= at)
-    except (ValueError, KeyError, TypeError, IndexError):
-        pass
-    return all(line.endswith(b" ") for line in following[:-1])
-
-
-def is_message(line: bytes) -> bool:
-    try:
-        decode(line)
-    except ValueError:
-        return False
-    return True
-
-
-def _before_old_closing(line: bytes) -> bytes | None:
-    """The last whole message of a line where an append got no further than its first byte, the comma."""
-    at = line.find(b'},],"updatedAt":')  # in no JSON: a string would have its quotes escaped
-    return line[: at + 1] if at >= 0 and is_message(line[: at + 1]) else None
 
 
 def to_json(record: BranchRecord) -> dict[str, Any]:
@@ -409,6 +339,8 @@ def to_json(record: BranchRecord) -> dict[str, Any]:
         "updatedAt": time_text(record.updated_at),
         "operation": record.operation,
     }
+    if record.edits:
+        value["edits"] = _edits_to_json(record)
     if record.parent_id is not None:
         value["parentId"] = record.parent_id
     if record.parent_message_index is not None:
@@ -424,10 +356,11 @@ def from_json(value: Mapping[str, Any]) -> BranchRecord:
     """The record that :func:`to_json` wrote. ValueError, KeyError or TypeError where it did not."""
     segment, following = value["tip"]
     return replace(
-        _record(
+        record_from(
             {key: value[key] for key in value if key != "extra"},
             history=pieces_from_json(value["history"]),
             tip=Tip(segment, following),
+            edits=edits_from_json(value.get("edits", ())),
             operation=value["operation"],
             fallback=0,
         ),

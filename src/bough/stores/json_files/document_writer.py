@@ -21,10 +21,10 @@ from bough.stores.json_files.digest import Digest, partial_size, plain, resume
 from bough.stores.json_files.disk import Disk, open_file, read_range
 from bough.stores.json_files.document import Document, closing_line, head_line, stamp_of
 from bough.stores.json_files.folder import ATTIC, Folder, StaleError
+from bough.stores.json_files.lines import whole_lines
 from bough.stores.json_files.names import to_name
 from bough.stores.json_files.runs import Run
 
-_CHUNK = 1 << 20
 _KEPT_OPEN = 8
 """How many documents of a session stay open for the next append."""
 
@@ -181,7 +181,7 @@ class DocumentWriter:
                     shared = start == 0 and size == 0
                     if shared:
                         digest = document.lines.digest(read, document.size, document.length, stop)
-                    for chunk in _whole_lines(read, first, last):
+                    for chunk in whole_lines(read, first, last):
                         if not shared:
                             digest.update(plain(chunk))
                         size += len(chunk)
@@ -190,6 +190,14 @@ class DocumentWriter:
 
         folder.forget(name)
         self._disk.write_file(folder.file(name), chunks())
+
+    def put_aside(self, name: str, record: BranchRecord, runs: Sequence[Run]) -> None:
+        """A document in the attic, where there is never a beginning of one under its name."""
+        new = f"{name}.new"
+        self.write(new, record, runs)
+        self._disk.rename(self._folder.file(new), self._folder.file(name))
+        self._folder.forget(new)
+        self._folder.forget(name)
 
     def sync(self, document: Document) -> None:
         """Puts a document on the disk, unless this process did so since it last changed."""
@@ -215,19 +223,3 @@ def robbed(folder: Folder, lock: SessionLock) -> SessionLockedError:
     """The refusal of a writer whose lock was taken away by a program that does not follow the whole protocol."""
     detail = f"{folder.path}: the lock was taken away by another program; nothing was written"
     return SessionLockedError(folder.path, lock.get_lock_holder(), detail=detail)
-
-
-def _whole_lines(read: Callable[[int, int], bytes], first: int, last: int) -> Iterator[bytes]:
-    """The bytes from ``first`` to ``last`` in chunks that end with a line."""
-    step = _CHUNK
-    while first < last:
-        data = read(first, min(first + step, last))
-        if first + len(data) < last:
-            cut_at = data.rfind(b"\n") + 1
-            if not cut_at:
-                step *= 4
-                continue
-            data = data[:cut_at]
-        first += len(data)
-        step = _CHUNK
-        yield data

@@ -2,6 +2,8 @@
 
 1. Nothing here locks, waits or writes.
 2. A file counts as a branch only under the name that its branch's id has.
+3. What is in the attic counts only in our layout and whole: a crash may have left a beginning of it, and nobody knows
+   which messages those are.
 
 Names in the folder: ``<branch>.json``, ``<branch>.json.<n>.new`` (what operation n puts in its place), ``HEAD`` (the
 branch's id, percent-encoded, and the number of the operation that last moved it: for people, and for when the log is
@@ -25,17 +27,20 @@ from bough.stores.json_files.disk import Disk, open_file, read_range
 from bough.stores.json_files.document import (
     Document,
     NotOurLayoutError,
-    has_torn_closing,
     read_native,
     stamp_of,
 )
-from bough.stores.json_files.lines import Reader
+from bough.stores.json_files.lines import Lines, Reader
 from bough.stores.json_files.log import NAME as LOG
 from bough.stores.json_files.log import OperationLog
 from bough.stores.json_files.names import file_names, to_name
+from bough.stores.json_files.torn import has_torn_closing
 
 ATTIC = "attic"
 HEAD = "HEAD"
+SALVAGE = "`bough fsck --repair` puts what can be read into a new branch"
+_IN_ATTIC = os.path.join(ATTIC, "")
+_HEAD_ADVICE = "`bough switch` writes it anew"
 
 
 class UnreadableError(Exception):
@@ -77,6 +82,7 @@ class Folder:
 
         ``ours_only`` takes another program's work for unreadable instead of finding out what it changed.
         """
+        ours_only = ours_only or name.startswith(_IN_ATTIC)
         path = self.file(name)
         known = self._documents.get(name)
         try:
@@ -179,7 +185,7 @@ class Folder:
             if stamp_of(os.fstat(descriptor)) == stamp_of(status):
                 break
         if ours_only:
-            raise UnreadableError("another program has written it")
+            raise UnreadableError("it is not whole, or another program has written it")
         data = read_range(descriptor, 0, status.st_size)
         ways = [foreign.found, foreign.torn]
         if has_torn_closing(data):  # which may still be JSON
@@ -236,13 +242,15 @@ class Folder:
         except FileNotFoundError:
             return None, 0
         except OSError as error:
-            findings.append(Finding(place=self.file(HEAD), problem=_refusal(error)))
+            place, problem = self.file(HEAD), _refusal(error)
+            findings.append(Finding(place=place, problem=problem, severity="warning", advice=_HEAD_ADVICE))
             return None, 0
         try:
             name, _, number = read_range(descriptor, 0, 8192).decode().removesuffix("\n").partition(" ")
             return unquote(name, errors="strict"), int(number)
         except ValueError:
-            findings.append(Finding(place=self.file(HEAD), problem="it is not a branch's id and a number"))
+            place, problem = self.file(HEAD), "it is not a branch's id and a number"
+            findings.append(Finding(place=place, problem=problem, severity="warning", advice=_HEAD_ADVICE))
             return None, 0
         finally:
             os.close(descriptor)
@@ -274,6 +282,12 @@ class Folder:
             yield lambda a, b: read_range(descriptor, begin + a, begin + b)
         finally:
             os.close(descriptor)
+
+    def is_whole(self, document: Document) -> bool:
+        """Whether the lines are those of the digest, read now. ``StaleError``."""
+        with self.reading(document) as read:
+            digest = Lines().digest(read, document.size, document.length, document.length)
+        return digest.text(document.record.id) == document.digest
 
     def _verify(self, document: Document, region: bytes) -> None:
         """Compares the digest, once, when a whole document is read anyway. One that does not fit is not believed."""
@@ -323,15 +337,8 @@ class Folder:
             names = sorted(os.listdir(self.file(ATTIC)))
         except (FileNotFoundError, NotADirectoryError):
             return
-        for name in names:
-            inside = os.path.join(ATTIC, name)
-            known = self._documents.get(inside)
-            try:
-                found = known or self.document(inside)
-            except UnreadableError:
-                continue
-            if found is not None:
-                yield found
+        names = [os.path.join(ATTIC, name) for name in names if not name.endswith(".new")]  # which nobody relies on
+        yield from self._readable(names, ours_only=True)
 
 
 def new_name(branch_id: str, number: int) -> str:

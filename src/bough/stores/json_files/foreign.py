@@ -21,11 +21,11 @@ from bough.stores.json_files.document import (
     read_found,
     read_native,
     stamp_of,
-    torn_end,
 )
 from bough.stores.json_files.names import file_names
 from bough.stores.json_files.reconcile import reconcile
 from bough.stores.json_files.runs import beginning_in
+from bough.stores.json_files.torn import torn_end
 
 if TYPE_CHECKING:
     from bough.stores.json_files.folder import Folder
@@ -93,7 +93,13 @@ def torn(folder: Folder, name: str, data: bytes, status: os.stat_result) -> Docu
         raise ValueError(f"{end.reason}, but it had {last.length} at its last operation")
     tip = last.tip
     history = concat(last.history, (Piece(tip.segment, tip.next, tip.next + more),))
-    record = replace(end.record, history=history, tip=tip._replace(next=tip.next + more), operation=last.operation)
+    record = replace(
+        end.record,
+        history=history,
+        tip=tip._replace(next=tip.next + more),
+        edits=last.edits,
+        operation=last.operation,
+    )
     return Document(
         name=name,
         stamp=stamp_of(status),

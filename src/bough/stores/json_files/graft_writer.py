@@ -20,6 +20,7 @@ from bough.codec import encode_found, now
 from bough.errors import BranchMovedError, CorruptBranchError
 from bough.history import concat, subtract
 from bough.model import BranchRecord, Commit, Graft, History, Operation, Piece, Put, Tip, replace
+from bough.stores.json_files import erase
 from bough.stores.json_files.content import messages, runs
 from bough.stores.json_files.document import Document
 from bough.stores.json_files.folder import ATTIC, StaleError, UnreadableError, new_name
@@ -55,6 +56,8 @@ class GraftWriter(Writer):
             sources = {put.record.id: runs(folder, put.record.history, fresh) for put in graft.puts}
             if not self._mended(run[0] for needed in sources.values() for run in needed):
                 break
+        if graft.operation is not None and graft.operation.freed:
+            erase.check(folder, view_of(folder), graft.operation.freed, erase=graft.operation.erased)
         self._harden()
         for needed in sources.values():
             for document, _, _ in needed:
@@ -102,19 +105,15 @@ class GraftWriter(Writer):
         for put in graft.puts:
             record = replace(put.record, operation=number)
             if record.id in before:
-                self._keep_displaced(before[record.id], record, number)
+                self._keep_displaced(before[record.id], record, number, operation.freed)
             name, is_told = new_name(record.id, number), told.get(record.id) == record
             self._documents.write(name, record, sources[record.id], grafted=not is_told)
         for drop in graft.drops:
-            self._keep_displaced(before[drop.branch_id], None, number)
+            self._keep_displaced(before[drop.branch_id], None, number, operation.freed)
         self._disk.sync_folder(folder.path)
         entry = Entry(operation=operation, messages={})
-        tail = self._log(entry)
-        try:
-            self._finish(entry)
-        except OSError:
-            return  # it is committed all the same, as in Writer
-        self._settled = tail.stamp
+        self._log(entry)
+        self._complete(entry)
 
     def _put_alone(self, put: Put, before: Mapping[str, BranchRecord], sources: Mapping[str, Sequence[Run]]) -> None:
         folder, record = self._folder, put.record
@@ -134,7 +133,11 @@ class GraftWriter(Writer):
 
     def _drop_alone(self, before: BranchRecord) -> None:
         folder = self._folder
-        self._keep_displaced(before, None, f"graft-{_random()}")
+        mark = f"graft-{_random()}"
+        if not self._keep_displaced(before, None, mark):  # the log does not tell that it went: something has to
+            self._disk.make_folder(folder.file(ATTIC))
+            self._documents.put_aside(f"{ATTIC}/{to_name(before.id)}.{mark}", replace(before, history=(), edits=()), ())
+            self._disk.sync_folder(folder.file(ATTIC))
         document = folder.branch_document(before.id)
         if document is None:
             raise StaleError
@@ -150,7 +153,7 @@ class GraftWriter(Writer):
         folder = self._folder
         self._disk.make_folder(folder.file(ATTIC))
         name = f"{ATTIC}/{_WAITING}{to_name(history[0].segment)}.{history[0].start}.{_random()}"
-        self._documents.write(name, _waiting(history), runs(folder, history, fresh))
+        self._documents.put_aside(name, _waiting(history), runs(folder, history, fresh))
         self._disk.sync_folder(folder.file(ATTIC))
 
     def _clear(self, wanted: History) -> None:

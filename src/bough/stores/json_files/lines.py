@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from bough.stores.json_files.digest import Digest, plain
 
 STEP = 1 << 16
+CHUNK = 1 << 20
 Reader: TypeAlias = Callable[[int, int], bytes]
 """``read(start, stop)``: those bytes of the region."""
 
@@ -121,3 +122,19 @@ class Lines:
                 digest = last.digest.copy()
                 digest.update(plain(data))
                 self._marks.append(_Mark(last.offset + cut, last.line + data.count(b"\n"), digest))
+
+
+def whole_lines(read: Reader, first: int, last: int) -> Iterator[bytes]:
+    """The bytes from ``first`` to ``last`` in chunks that end with a line."""
+    step = CHUNK
+    while first < last:
+        data = read(first, min(first + step, last))
+        if first + len(data) < last:
+            cut_at = data.rfind(b"\n") + 1
+            if not cut_at:
+                step *= 4
+                continue
+            data = data[:cut_at]
+        first += len(data)
+        step = CHUNK
+        yield data

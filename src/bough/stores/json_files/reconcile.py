@@ -9,6 +9,7 @@ Programs that take turns on a file keep our keys and leave them stale. What they
 4. What is new gets positions in a segment whose id follows from the branch, its last operation and the new messages
    themselves: every reader names it alike until a writer records it, as an operation of kind ``external-edit``, and
    what that program changes once more before then is another message.
+   The edits of known messages that stay are kept.
 5. The branch appends there from now on. Which positions of its old segment were given out is known only to the bytes
    that the other program wrote over.
 """
@@ -19,6 +20,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
 from bough.codec import encode_found, same_in_javascript, time_text
+from bough.edits import kept as kept_edits
 from bough.history import concat, cut
 from bough.model import BranchRecord, History, Message, Piece, Tip, replace
 from bough.stores.json_files.digest import Digest
@@ -41,15 +43,17 @@ def reconcile(
     lines = [encode_found(message) for message in found.messages]
     stale = found.record
     if _untouched(found, lines):
-        base, kept = stale.history, found.stale_length
+        base, edits, kept = stale.history, stale.edits, found.stale_length
     else:
         if last is not None:
-            base = stale.history if stale.operation == last.operation and stale.history else last.history
+            near = stale if stale.operation == last.operation and stale.history else last
+            base, edits = near.history, near.edits
         elif parent is not None:
             index = stale.parent_message_index
             base = parent.history if index is None else cut(parent.history, 0, min(parent.length, max(index, 0)))
+            edits = parent.edits
         else:
-            base = ()
+            base, edits = (), ()
         kept = _equal_prefix(found.messages, known(base))
     segment = _segment(session_id, stale, last, lines[kept:])
     new = len(lines) - kept
@@ -57,6 +61,7 @@ def reconcile(
     record = replace(
         stale,
         history=history,
+        edits=kept_edits(history, edits),
         tip=Tip(segment, new),
         operation=stale.operation if last is None else last.operation,
     )

@@ -24,6 +24,17 @@ def beginning_in(documents: Iterable[Document], piece: Piece) -> Run | None:
     return None
 
 
+def gather(history: History, documents: Sequence[Document]) -> list[Run]:
+    """The lines of the documents that hold the messages of a history, in its order. Every one is in some document."""
+    found: list[Run] = []
+    for piece in history:
+        at = piece.start
+        while at < piece.stop and (run := beginning_in(documents, Piece(piece.segment, at, piece.stop))) is not None:
+            found.append(run)
+            at += run[2] - run[1]
+    return found
+
+
 def missing(history: History, documents: Iterable[Document]) -> History:
     """What of a history none of the documents holds."""
     for each in documents:

@@ -2,7 +2,8 @@
 
 The parts, from the outside in: this module (sessions, locks, errors) → :mod:`.writer` (commits, repair) →
 :mod:`.folder` (reading a whole state) → :mod:`.document`, :mod:`.lines`, :mod:`.digest` (one branch's file),
-:mod:`.log` (operations), :mod:`.reconcile` (what other programs wrote), :mod:`.names`, :mod:`.disk`.
+:mod:`.log` (operations), :mod:`.reconcile` (what other programs wrote), :mod:`.names`, :mod:`.disk`. Beside them:
+:mod:`.erase` (what gc and purge take away) and :mod:`.verify` (what is damaged).
 
 Programs that follow the same lock protocol exclude each other. One that writes without the lock at the same moment can
 lose its own or our last message: the promise is for programs that take turns.
@@ -38,6 +39,7 @@ from bough.stores.json_files.folder import Folder, StaleError
 from bough.stores.json_files.graft_writer import GraftWriter
 from bough.stores.json_files.log import NAME as LOG
 from bough.stores.json_files.names import plain_name, to_id, to_name
+from bough.stores.json_files.verify import verify
 from bough.stores.json_files.view import state_of, view_of
 from bough.stores.scan import scan
 
@@ -225,6 +227,11 @@ class JsonFilesStore:
     ) -> Iterator[Found | Finding]:
         self._check_open()
         return scan(self, query, session_id, branch_id)
+
+    def verify(self, session_id: str) -> Iterator[Finding]:
+        folder = self._session(session_id).folder
+        with refusing(folder.path):
+            yield from verify(folder.path, session_id, self._disk)
 
     @contextmanager
     def lock(self, session_id: str) -> Iterator[SessionLock]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from bough.errors import CorruptBranchError
 from bough.model import BranchRecord, Finding, SessionState
 from bough.stores.json_files.document import Document
-from bough.stores.json_files.folder import Folder, StaleError, UnreadableError, new_name
+from bough.stores.json_files.folder import SALVAGE, Folder, StaleError, UnreadableError, new_name
 from bough.stores.json_files.log import Tail
 from bough.stores.json_files.names import branch_ids, file_names
 
@@ -72,6 +72,7 @@ def state_of(folder: Folder, view: View) -> SessionState:
         head=view.head,
         branches=view.records,
         last_operation=view.number,
+        attributes=view.tail.attributes,
         findings=view.findings,
     )
 
@@ -79,7 +80,11 @@ def state_of(folder: Folder, view: View) -> SessionState:
 def _look(folder: Folder, tail: Tail, only: Collection[str] | None) -> View:
     findings: list[Finding] = []
     if tail.problem:
-        findings.append(Finding(place=folder.log.path, problem=tail.problem))
+        advice = "nothing can be written before it is moved away; operations can be undone only with it"
+        findings.append(Finding(place=folder.log.path, problem=tail.problem, advice=advice))
+    if tail.unset:
+        advice = "set them again"
+        findings.append(Finding(place=folder.log.path, problem=tail.unset, severity="warning", advice=advice))
     documents = _list(folder, findings) if only is None else folder.pick(only)
     records = {id_: each.record for id_, each in documents.items()}
     pending: set[str] = set()
@@ -91,7 +96,13 @@ def _look(folder: Folder, tail: Tail, only: Collection[str] | None) -> View:
             if only is None or change.id in only:
                 _overlay(folder, change.id, change.after, operation.number, documents, records, pending)
     findings += [
-        Finding(place=folder.file(each.name), problem=each.torn, branch_id=id_)
+        Finding(
+            place=folder.file(each.name),
+            problem=each.torn,
+            branch_id=id_,
+            severity="warning",
+            advice="nothing that was acknowledged is missing; the next message closes it again",
+        )
         for id_, each in documents.items()
         if each.torn
     ]
@@ -149,17 +160,22 @@ def _list(folder: Folder, findings: list[Finding]) -> dict[str, Document]:
             found = folder.document(name)
         except UnreadableError as error:
             id_ = next((id_ for id_ in branch_ids(name) if name in file_names(id_)), None)
-            findings.append(Finding(place=folder.file(name), problem=str(error), branch_id=id_))
+            place = folder.file(name)
+            findings.append(Finding(place=place, problem=str(error), branch_id=id_, advice=SALVAGE))
             continue
         if found is None:
             continue
         id_ = found.record.id
         if name not in file_names(id_):
             problem = f"it is a document of branch {id_!r}, whose file is {file_names(id_)[0]}"
-            findings.append(Finding(place=folder.file(name), problem=problem))
+            findings.append(_stray(folder.file(name), problem))
         elif id_ in documents:  # ours came first: "%" sorts before what it stands for
             problem = f"it is a second document of branch {id_!r}; {documents[id_].name} is the one that counts"
-            findings.append(Finding(place=folder.file(name), problem=problem))
+            findings.append(_stray(folder.file(name), problem))
         else:
             documents[id_] = found
     return documents
+
+
+def _stray(place: str, problem: str) -> Finding:
+    return Finding(place=place, problem=problem, severity="warning", advice="move it out of the folder")

@@ -11,13 +11,13 @@ An append is one write at the end of one document. Everything else is an operati
 A crash in 4 is finished by whoever takes the lock next (:meth:`Writer.settle`), by the very same code
 (:meth:`Writer._finish`); it touches only what is behind the entry's number. Before the next entry, what the last one
 left in 4 is synced, so that never more than the last operation can be unfinished, also after a power failure.
+
+Messages that are given up go after 4 (:mod:`.erase`).
 """
 
 from __future__ import annotations
 
 import os
-import re
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
@@ -31,6 +31,7 @@ from bough.errors import (
 from bough.history import cut, starts_with, subtract
 from bough.lock import SessionLock
 from bough.model import (
+    EMPTY,
     Append,
     BranchChange,
     BranchRecord,
@@ -38,10 +39,11 @@ from bough.model import (
     Commit,
     Graft,
     History,
-    Operation,
     Version,
     replace,
 )
+from bough.stores.base import check_free, operation_of
+from bough.stores.json_files import erase
 from bough.stores.json_files.content import runs
 from bough.stores.json_files.disk import Disk
 from bough.stores.json_files.document import Document, head_line
@@ -50,9 +52,7 @@ from bough.stores.json_files.folder import ATTIC, HEAD, Folder, StaleError, new_
 from bough.stores.json_files.log import Entry, Tail
 from bough.stores.json_files.names import to_name
 from bough.stores.json_files.runs import Run, in_entry, missing
-from bough.stores.json_files.view import view_of
-
-_LEFTOVER = re.compile(r".+\.json\.\d+\.new|HEAD\.new")
+from bough.stores.json_files.view import View, view_of
 
 
 class Writer:
@@ -103,15 +103,17 @@ class Writer:
         self.settle()
         ids = [put.record.id for put in change.puts] + [drop.branch_id for drop in change.drops]
         while True:
-            view = view_of(folder, ids)
+            view = view_of(folder, None if change.free else ids)
             if self._mended(view.documents.values()):
                 continue
-            before = {id_: document.record for id_, document in view.documents.items()}
+            before = {id_: view.documents[id_].record for id_ in ids if id_ in view.documents}
             self._check(change, before)
-            known = view if view.tail.last is not None else view_of(folder)
+            known = view if change.free or view.tail.last is not None else view_of(folder)
             if change.after_operation not in (None, known.number):
                 raise BranchMovedError(folder.session_id, view.head or "main", "is behind a newer operation")
-            entry = _entry(change, known.next_number, view.head, before)
+            entry = _entry(change, known, before)
+            if change.free and not self._may_free(change, view):
+                continue
             fresh = list(in_entry(entry))
             sources = {each.id: self._sources(each, fresh) for each in entry.operation.branches}
             if not self._mended(run[0] for needed in sources.values() for run in needed):
@@ -135,6 +137,23 @@ class Writer:
             elif record.version != version:
                 raise BranchMovedError(session_id, id_)
 
+    def _may_free(self, change: Change, view: View) -> bool:
+        """Whether what is to be freed can go; False where a document has to be looked at again first.
+
+        ``InvalidRequestError`` where a branch will hold it, ``CorruptBranchError`` where something that cannot be read
+        may.
+        """
+        folder = self._folder
+        dropped = {drop.branch_id for drop in change.drops}
+        there = {id_: record for id_, record in view.records.items() if id_ not in dropped}
+        check_free(folder.session_id, change.free, there | {put.record.id: put.record for put in change.puts})
+        erase.check(folder, view, change.free, erase=change.erase)
+        for document in view.documents.values():
+            if not folder.is_whole(document):  # its lines are perhaps not the messages that we take them for
+                folder.distrust(document)
+                return False
+        return True
+
     def _mended(self, documents: Iterable[Document]) -> bool:
         """Makes documents whole and lays them out in lines; whether anything had to be done."""
         strange = [each for each in documents if not each.native and each.name.endswith(".json")]
@@ -156,6 +175,7 @@ class Writer:
         """Steps 1 to 4 of the module's docstring. ``entry.messages`` are all new messages of the operation."""
         folder, disk = self._folder, self._disk
         number = entry.operation.number
+        freed = entry.operation.freed
         self._harden()
         for needed in sources.values():
             for document, _, _ in needed:
@@ -164,7 +184,7 @@ class Writer:
         in_place: dict[str, Sequence[bytes]] = {}
         for change in entry.operation.branches:
             if change.before is not None:
-                made |= self._keep_displaced(change.before, change.after, number)
+                made |= self._keep_displaced(change.before, change.after, number, freed)
             if change.after is None:
                 continue
             if _grows(change):
@@ -176,32 +196,40 @@ class Writer:
         if made:
             disk.sync_folder(folder.path)
         entry = replace(entry, messages={id_: lines for id_, lines in in_place.items() if lines})
-        tail = self._log(entry)
+        self._log(entry)
+        self._complete(entry)
+
+    def _complete(self, entry: Entry) -> None:
+        """Finishes what was committed just now."""
         try:
             self._finish(entry)
-        except OSError:
+        except OSError as error:
+            if entry.operation.freed:
+                raise erase.unfinished(self._folder, error) from error
             return  # it is committed all the same: readers see it, and the next writer finishes it or says why not
-        self._settled = tail.stamp
+        self._settled = self._folder.log.tail().stamp
 
-    def _keep_displaced(self, before: BranchRecord, after: BranchRecord | None, mark: int | str) -> bool:
-        """Syncs the document that a branch had, and puts into the attic what leaves it: the document itself where the
-        branch goes, else the messages alone."""
+    def _keep_displaced(
+        self, before: BranchRecord, after: BranchRecord | None, mark: int | str, freed: History = ()
+    ) -> bool:
+        """Syncs the document that a branch had, and puts into the attic what leaves it and is not freed: the document
+        itself where the branch goes with all that it has, else the messages alone."""
         folder, disk = self._folder, self._disk
         document = folder.branch_document(before.id)
         if document is None:
             raise StaleError
         self._documents.sync(document)
         leaving = subtract(before.history, after.history if after else ())
-        leaving = missing(leaving, folder.attic())
+        leaving = missing(subtract(leaving, freed), folder.attic())
         if not leaving:
             return False
         disk.make_folder(folder.file(ATTIC))
         name = f"{ATTIC}/{to_name(before.id)}.{mark}"
         folder.forget(name)
-        if after is None:
+        if after is None and subtract(before.history, freed) == before.history:
             disk.link(folder.file(document.name), folder.file(name))
         else:
-            self._documents.write(name, replace(before, history=leaving), runs(folder, leaving))
+            self._documents.put_aside(name, replace(before, history=leaving, edits=()), runs(folder, leaving))
         disk.sync_folder(folder.file(ATTIC))
         return True
 
@@ -218,17 +246,8 @@ class Writer:
             self._documents.write(new_name(id_, number), after, [(document, 0, document.length)])
             changes.append(BranchChange(id=id_, before=folder.last_record(id_), after=after))
         self._disk.sync_folder(folder.path)
-        operation = Operation(
-            number=number,
-            id=os.urandom(16).hex(),
-            kind="external-edit",
-            at=now(),
-            pid=os.getpid(),
-            hostname=socket.gethostname(),
-            head_before=view.head,
-            head_after=view.head,
-            branches=tuple(changes),
-        )
+        change = Change(id=os.urandom(16).hex(), kind="external-edit")
+        operation = operation_of(change, number, changes, head=view.head, attributes=EMPTY)
         tail = self._log(Entry(operation=operation, messages={}))
         for id_, document in theirs.items():
             if folder.is_still(document):  # else it was written to once more: what it is now is what there is
@@ -263,21 +282,33 @@ class Writer:
             self._finish(tail.last)
         if not tail.problem:
             for name in os.listdir(folder.path):
-                if _LEFTOVER.fullmatch(name):
+                if erase.LEFTOVER.fullmatch(name):
                     self._documents.discard(name)
-        self._settled = tail.stamp
+        self._settled = folder.log.tail().stamp
 
     def _finish(self, entry: Entry) -> None:
         for change in entry.operation.branches:
             try:
                 pending = change.id in view_of(self._folder, (change.id,)).pending
-            except CorruptBranchError:
-                continue  # what cannot be read is not written over; it is a finding, and the other branches go on
+            except CorruptBranchError:  # what cannot be read is not written over; the other branches go on
+                self._set_aside(change, entry.operation.number)
+                continue
             if pending:
                 self._take_place(change, entry)
         operation = entry.operation
         if operation.head_after is not None and operation.head_after != operation.head_before:
             self._write_head(operation.head_after, operation.number)
+        if operation.freed:
+            erase.finish(self._folder, self._disk, self._documents, operation)
+
+    def _set_aside(self, change: BranchChange, number: int) -> None:
+        """Keeps in the attic what a branch should have become whose document cannot be read."""
+        folder, new = self._folder, new_name(change.id, number)
+        if os.path.lexists(folder.file(new)):
+            self._disk.make_folder(folder.file(ATTIC))
+            self._disk.rename(folder.file(new), folder.file(f"{ATTIC}/{to_name(change.id)}.{number}.after"))
+            self._disk.sync_folder(folder.file(ATTIC))
+            folder.forget(new)
 
     def _take_place(self, change: BranchChange, entry: Entry) -> None:
         """Brings one branch's file to what the operation says."""
@@ -286,6 +317,7 @@ class Writer:
         new = new_name(change.id, entry.operation.number)
         if os.path.lexists(folder.file(new)) and change.after is not None:
             name = document.name if document is not None else f"{to_name(change.id)}.json"
+            self._documents.let_go(name)
             self._disk.rename(folder.file(new), folder.file(name))
             folder.forget(new)
         elif document is None:
@@ -347,22 +379,12 @@ def _grows(change: BranchChange) -> bool:
     )
 
 
-def _entry(change: Change, number: int, head: str | None, before: Mapping[str, BranchRecord]) -> Entry:
-    """The log's entry for a change; its messages are all new ones."""
+def _entry(change: Change, view: View, before: Mapping[str, BranchRecord]) -> Entry:
+    """The log's entry for a change of the session as it is; its messages are all new ones."""
+    number = view.next_number
     changes = [
         BranchChange(id=put.record.id, before=before.get(put.record.id), after=replace(put.record, operation=number))
         for put in change.puts
     ] + [BranchChange(id=drop.branch_id, before=before[drop.branch_id], after=None) for drop in change.drops]
-    operation = Operation(
-        number=number,
-        id=change.id,
-        kind=change.kind,
-        at=now(),
-        pid=os.getpid(),
-        hostname=socket.gethostname(),
-        head_before=head,
-        head_after=head if change.head is None else change.head,
-        branches=tuple(changes),
-        detail=change.detail,
-    )
+    operation = operation_of(change, number, changes, head=view.head, attributes=view.tail.attributes)
     return Entry(operation=operation, messages={put.record.id: put.messages for put in change.puts if put.messages})

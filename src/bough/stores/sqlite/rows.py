@@ -9,30 +9,32 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bough.codec import decode_value, dumps, encode_found
-from bough.model import EMPTY, BranchChange, BranchRecord, History, Operation, Piece, Tip
+from bough.model import EMPTY, BranchChange, BranchRecord, Edit, History, Operation, Piece, Tip
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _FAR = 1 << 42
 """The year 2109: up to there a float says the microseconds of a time."""
 _pieces = msgspec.json.Decoder(tuple[Piece, ...]).decode
+_edits = msgspec.json.Decoder(tuple[Edit, ...]).decode
 
 BRANCH = (
     "CAST(b.id AS BLOB), CAST(b.name AS BLOB), b.operation, CAST(b.history AS BLOB), b.tip, b.tip_start, b.created_at,"
     " CAST(b.parent_id AS BLOB), b.parent_message_index, CAST(b.metadata AS BLOB), CAST(b.extra AS BLOB), g.id, g.next,"
-    " g.updated_at"
+    " g.updated_at, CAST(b.edits AS BLOB)"
 )
-"""The columns that :func:`to_record` takes, of ``branch b`` and its tip's ``segment g``, behind two others.
+"""The columns that :func:`to_record` takes, of ``branch b`` and its tip's ``segment g``, behind three others.
 
 Text comes as bytes: where a bit has flipped it may be no UTF-8, which shall be found out row by row."""
 
 OPERATION = (
     "o.number, CAST(o.id AS BLOB), CAST(o.kind AS BLOB), o.at, o.pid, CAST(o.hostname AS BLOB),"
-    " CAST(o.head_before AS BLOB), CAST(o.head_after AS BLOB), CAST(o.branches AS BLOB), CAST(o.detail AS BLOB)"
+    " CAST(o.head_before AS BLOB), CAST(o.head_after AS BLOB), CAST(o.branches AS BLOB), CAST(o.detail AS BLOB),"
+    " CAST(o.user AS BLOB), CAST(o.attributes AS BLOB), CAST(o.freed AS BLOB), o.erased"
 )
 """The columns that :func:`to_operation` takes, of ``operation o``."""
 
-DAMAGED = (ValueError, TypeError, KeyError, OverflowError)
+DAMAGED = (ValueError, TypeError, KeyError, OverflowError, AttributeError)
 """What :func:`to_record` and :func:`to_operation` raise where a row is damaged."""
 
 
@@ -55,7 +57,10 @@ def moment(milliseconds_: int) -> datetime:
 
 def to_record(row: Sequence[Any]) -> BranchRecord:
     """The record of a row of :data:`BRANCH`. One of ``DAMAGED`` where the row is damaged."""
-    _, _, id_, name, operation, history, _, start, created, parent, index, metadata, extra, segment, end, updated = row
+    # fmt: off
+    (_, _, _, id_, name, operation, history, _, start, created, parent, index, metadata, extra,
+     segment, end, updated, edits) = row
+    # fmt: on
     pieces = _pieces(history)
     if end > start:
         pieces += (Piece(segment, start, end),)
@@ -71,14 +76,19 @@ def to_record(row: Sequence[Any]) -> BranchRecord:
         parent_message_index=index,
         metadata=None if metadata is None else decode_value(metadata),
         extra=EMPTY if extra is None else decode_value(extra),
+        edits=() if edits is None else _edits(edits),
     )
 
 
 def stored(record: BranchRecord) -> Stored:
     pieces, (segment, following) = record.history, record.tip
     if pieces and pieces[-1].segment == segment and pieces[-1].stop == following:
-        return Stored(_text(pieces[:-1]), pieces[-1].start)
-    return Stored(_text(pieces), following)
+        return Stored(pieces_text(pieces[:-1]), pieces[-1].start)
+    return Stored(pieces_text(pieces), following)
+
+
+def edits_text(edits: Sequence[Edit]) -> str | None:
+    return dumps(edits).decode() if edits else None
 
 
 def json_text(value: Mapping[str, Any] | None) -> str | None:
@@ -86,7 +96,7 @@ def json_text(value: Mapping[str, Any] | None) -> str | None:
     return None if value is None else encode_found(dict(value)).decode()
 
 
-def _text(pieces: History) -> str:
+def pieces_text(pieces: History) -> str:
     return dumps(pieces).decode()
 
 
@@ -103,7 +113,9 @@ def changes_text(changes: Sequence[BranchChange]) -> str:
 
 def to_operation(row: Sequence[Any]) -> Operation:
     """The operation of a row of :data:`OPERATION`. One of ``DAMAGED`` where the row is damaged."""
-    number, id_, kind, at, pid, hostname, head_before, head_after, branches, detail = row
+    number, id_, kind, at, pid, hostname, head_before, head_after, branches, detail, user, attributes, freed, erased = (
+        row
+    )
     return Operation(
         number=number,
         id=id_.decode(),
@@ -115,7 +127,21 @@ def to_operation(row: Sequence[Any]) -> Operation:
         head_after=None if head_after is None else head_after.decode(),
         branches=tuple(_change(entry) for entry in decode_value(branches)),
         detail=decode_value(detail),
+        user=user.decode(),
+        attributes=None if attributes is None else _pair(attributes),
+        freed=() if freed is None else _pieces(freed),
+        erased=bool(erased),
     )
+
+
+def attributes_text(attributes: tuple[Mapping[str, Any], Mapping[str, Any]] | None) -> str | None:
+    """Those of the session before and after an operation."""
+    return None if attributes is None else f"[{','.join(encode_found(dict(each)).decode() for each in attributes)}]"
+
+
+def _pair(text: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    before, after = decode_value(text)
+    return before, after
 
 
 def _fields(record: BranchRecord | None) -> dict[str, Any] | None:
@@ -132,6 +158,7 @@ def _fields(record: BranchRecord | None) -> dict[str, Any] | None:
         "parent_message_index": record.parent_message_index,
         "metadata": None if record.metadata is None else dict(record.metadata),
         "extra": dict(record.extra) or None,
+        "edits": [list(edit) for edit in record.edits] or None,
     }
     return {key: value for key, value in fields.items() if value is not None}
 
@@ -168,4 +195,5 @@ def _record(id_: str, fields: dict[str, Any]) -> BranchRecord:
         parent_message_index=fields.get("parent_message_index"),
         metadata=fields.get("metadata"),
         extra=fields.get("extra") or EMPTY,
+        edits=tuple(Edit(*edit) for edit in fields.get("edits") or ()),
     )

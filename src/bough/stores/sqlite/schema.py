@@ -6,15 +6,18 @@ schema is brought forward in one transaction, after a copy of the file was put b
 
 | table     | one row is                                                                                           |
 |-----------|------------------------------------------------------------------------------------------------------|
-| session   | a session; ``deleted_at`` where it was set aside. Operations are numbered above ``operation_floor``  |
+| session   | a session; ``deleted_at`` where it was set aside. Operations are numbered above ``operation_floor``; |
+|           | ``erasing`` is the number of one whose erasing may not have reached every file yet (:mod:`.erasing`) |
 | branch    | a branch as its last operation left it; ``history`` ends before the piece that grows at the tip      |
 | segment   | a log of messages: the next position, the chain over its digests; ``updated_at`` of its branch       |
 | message   | a message, clustered by (session, segment, position): a history is a few range scans                 |
+| gap       | positions of a segment that cannot be read, because a copy left them out or they were given up       |
 | operation | an operation, with each branch before and after; HEAD is where the last one left it                   |
 | search_*  | derived: the full-text index and which runs of messages are in it (:mod:`.search`)                   |
 
-A segment of another store may have gaps, where nothing that was copied refers to. The chain goes over what is there, in
-the order of positions.
+A position below a segment's ``next`` is there unless a row of ``gap`` covers it (:mod:`.gaps`). The chain goes over the
+digests that are there, in the order of positions; over a gap of messages that were dropped it goes by the values that
+stand with the gap.
 
 An append writes to ``segment`` and ``message`` alone. Segments are numbered within their session, so that every key
 leads with the session and is small. Times are milliseconds since the epoch. A message's digest is BLAKE2b-128 of the
@@ -25,7 +28,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
+from collections.abc import Iterator
 
 import apsw
 
@@ -33,7 +38,7 @@ from bough.errors import StoreUnavailableError, UnsupportedFormatError
 
 APPLICATION_ID = 0x626F7567
 """``boug`` in ASCII."""
-VERSION = 2
+VERSION = 3
 
 _SCHEMA_1 = """
 CREATE TABLE session (
@@ -120,7 +125,33 @@ CREATE TABLE search_run (
 CREATE UNIQUE INDEX search_run_place ON search_run (session, segment, start);
 """
 
-_STEPS = (_SCHEMA_1, _TO_2)
+_TO_3 = """
+ALTER TABLE session ADD COLUMN attributes TEXT;
+ALTER TABLE session ADD COLUMN erasing INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX session_erasing ON session (erasing) WHERE erasing <> 0;
+ALTER TABLE branch ADD COLUMN edits TEXT;
+ALTER TABLE operation ADD COLUMN user TEXT NOT NULL DEFAULT '';
+ALTER TABLE operation ADD COLUMN attributes TEXT;
+ALTER TABLE operation ADD COLUMN freed TEXT;
+ALTER TABLE operation ADD COLUMN erased INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE gap (
+  session INTEGER NOT NULL,
+  segment INTEGER NOT NULL,
+  start INTEGER NOT NULL,
+  stop INTEGER NOT NULL,
+  chain_before BLOB,
+  chain_after BLOB,
+  PRIMARY KEY (session, segment, start)
+) STRICT, WITHOUT ROWID;
+INSERT INTO gap (session, segment, start, stop)
+  SELECT session, segment, before + 1, position FROM (
+    SELECT session, segment, position,
+      lag(position, 1, -1) OVER (PARTITION BY session, segment ORDER BY position) AS before FROM message
+  ) WHERE position > before + 1;
+"""
+
+_STEPS = (_SCHEMA_1, _TO_2, _TO_3)
 """What leads from each schema to the next, from an empty file on. What was released is never edited."""
 
 
@@ -176,6 +207,15 @@ def _version(connection: apsw.Connection, path: str) -> int:
             f"{path} has schema {version}; this version of Bough knows 1 to {VERSION}", hint="install a newer Bough"
         )
     return int(version)
+
+
+def copies(path: str) -> Iterator[str]:
+    """The copies that stand beside the file, also those that a killed process left unfinished."""
+    name = re.compile(rf"{re.escape(os.path.basename(path))}\.schema-\d+(\.\d+-\d+(-journal)?)?")
+    folder = os.path.dirname(path)
+    for each in os.listdir(folder):
+        if name.fullmatch(each):
+            yield f"{folder}/{each}"
 
 
 def _copy_aside(connection: apsw.Connection, path: str, found: int) -> None:

@@ -5,16 +5,20 @@
 2. ``search_mark`` says how far it goes in a segment, and ``search_run`` what is in it: messages ``start`` to ``stop``
    have the rows from ``first`` on. One that cannot be read is in no run, so that each search comes upon it.
 3. An index that was made by other rules (``search_state``) is not asked, and made anew.
-4. What an index row means never changes while its run stands; :func:`forget` removes both.
+4. What an index row means never changes while its run stands; :func:`forget` removes both. What was given up is in no
+   run, and :func:`catch_up` passes over it.
 """
 
 from __future__ import annotations
 
+import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+import apsw
 
 from bough import codec
 from bough.model import BranchRecord, Finding, Piece
@@ -41,6 +45,12 @@ _BEHIND = (
     " LEFT JOIN search_mark m ON m.session = g.session AND m.segment = g.number"
     " WHERE g.session = ? AND g.next > coalesce(m.upto, 0) LIMIT ?"
 )
+_RUNS = (
+    "SELECT first, start, stop FROM search_run WHERE session = ?1 AND segment = ?2 AND start < ?4"
+    " AND start >= coalesce("
+    "(SELECT max(start) FROM search_run WHERE session = ?1 AND segment = ?2 AND start <= ?3), ?3)"
+)
+_ADD_RUN = "INSERT INTO search_run (first, session, segment, start, stop) VALUES (?, ?, ?, ?, ?)"
 
 
 class Run(NamedTuple):
@@ -76,10 +86,7 @@ def catch_up(connection: Connection, session_id: str) -> bool:
     if key is None:
         return False
     if not _is_current(connection):
-        connection.execute("INSERT INTO search_index (search_index) VALUES ('delete-all')")
-        connection.execute("DELETE FROM search_run")
-        connection.execute("DELETE FROM search_mark")
-        connection.execute("DELETE FROM search_state")
+        wipe(connection)
         connection.execute("INSERT INTO search_state VALUES (?)", (TOKENIZER,))
     room = BATCH
     for segment, start, end in connection.rows(_BEHIND, (*key, BATCH)):
@@ -89,15 +96,36 @@ def catch_up(connection: Connection, session_id: str) -> bool:
     return False
 
 
-def forget(connection: Connection, key: int, segment: int) -> None:
-    """Takes what the index holds of a segment out of it."""
+def forget(connection: Connection, key: int, segment: int, *, start: int = 0, stop: int | None = None) -> None:
+    """Takes what the index holds of a segment out of it: of all of it, which is taken in again then, or of a run that
+    was given up."""
     place = key, segment
-    for first, start, stop in connection.rows(
-        "SELECT first, start, stop FROM search_run WHERE session = ? AND segment = ?", place
-    ):
-        connection.execute("DELETE FROM search_index WHERE rowid >= ? AND rowid < ?", (first, first + stop - start))
-    connection.execute("DELETE FROM search_run WHERE session = ? AND segment = ?", place)
-    connection.execute("DELETE FROM search_mark WHERE session = ? AND segment = ?", place)
+    end = sys.maxsize if stop is None else stop
+    runs = connection.rows(_RUNS, (*place, start, end))
+    try:
+        for first, begin, behind in runs:
+            low, high = max(begin, start), min(behind, end)
+            if low >= high:
+                continue
+            connection.execute(
+                "DELETE FROM search_index WHERE rowid >= ? AND rowid < ?", (first + low - begin, first + high - begin)
+            )
+            connection.execute("DELETE FROM search_run WHERE first = ?", (first,))
+            for left, right in ((begin, low), (high, behind)):
+                if left < right:
+                    connection.execute(_ADD_RUN, (first + left - begin, *place, left, right))
+    except apsw.CorruptError:  # it is derived, and must not be in the way
+        discard(connection)
+    if stop is None:
+        connection.execute("DELETE FROM search_mark WHERE session = ? AND segment = ?", place)
+
+
+def wipe(connection: Connection) -> None:
+    """Empties the index."""
+    connection.execute("INSERT INTO search_index (search_index) VALUES ('delete-all')")
+    connection.execute("DELETE FROM search_run")
+    connection.execute("DELETE FROM search_mark")
+    connection.execute("DELETE FROM search_state")
 
 
 def discard(connection: Connection) -> bool:
@@ -213,4 +241,4 @@ def _put_run(connection: Connection, key: int, segment: int, rows: list[tuple[in
         (stop, key, segment, start, first),
     )
     if grown is None:
-        connection.execute("INSERT INTO search_run VALUES (?, ?, ?, ?, ?)", (first, key, segment, start, stop))
+        connection.execute(_ADD_RUN, (first, key, segment, start, stop))

@@ -2,8 +2,9 @@
 
 A fork, a merge or an undo writes a few rows, whatever the number of messages: a branch is a row with its pieces
 (:mod:`.schema` has the tables). The parts: this module (the Protocol, transactions, the session's lock) →
-:mod:`.writing` (what a change does to the tables) → :mod:`.rows` (records ↔ rows), :mod:`.search` (the index),
-:mod:`.connections` (opening, waiting, fork, errors), :mod:`.schema`.
+:mod:`.reading`, :mod:`.writing` and :mod:`.grafts` (what a change does to the tables), :mod:`.verify` →
+:mod:`.erasing` (what is given up), :mod:`.gaps` (what is not there), :mod:`.rows` (records ↔ rows), :mod:`.search` (the
+index), :mod:`.connections` (opening, waiting, fork, errors), :mod:`.schema`.
 
 1. A commit is one ``BEGIN IMMEDIATE`` transaction: no other writer comes between what it looks at and what it writes.
 2. A reader's answer comes from one snapshot. It takes no lock that a writer would wait for.
@@ -25,7 +26,6 @@ from typing import Any, TypeVar
 
 import apsw
 
-from bough import codec
 from bough.errors import (
     BoughError,
     BranchNotFoundError,
@@ -38,7 +38,6 @@ from bough.errors import (
 from bough.lock import SessionLock
 from bough.model import (
     Append,
-    BranchRecord,
     Change,
     Commit,
     Finding,
@@ -51,31 +50,15 @@ from bough.model import (
 )
 from bough.search import Found, Query
 from bough.stores.base import Durability, check_id
-from bough.stores.sqlite import search, writing
+from bough.stores.sqlite import erasing, grafts, reading, search, verify, writing
 from bough.stores.sqlite.connections import Connection, Connections, refusing, roll_back, snapshot
-from bough.stores.sqlite.rows import BRANCH, DAMAGED, OPERATION, to_operation, to_record
+from bough.stores.sqlite.rows import DAMAGED, OPERATION, to_operation
 
 T = TypeVar("T")
 
-_BLOCK = 1000
-"""How many messages are read and decoded at a time."""
-_PAGE = 100
-"""How many operations are fetched at a time."""
+_FIRST_PAGE, _PAGE = 4, 256
+"""How many operations are fetched at first, and at most at a time: an undo needs one or two."""
 
-_LOAD = (
-    f"SELECT o.head_after, max(s.operation_floor, coalesce(o.number, 0)), {BRANCH} FROM session s"  # noqa: S608  (a constant)
-    " LEFT JOIN operation o ON o.session = s.key"
-    " AND o.number = (SELECT max(number) FROM operation WHERE session = s.key)"
-    " LEFT JOIN branch b ON b.session = s.key %s"
-    " LEFT JOIN segment g ON g.session = s.key AND g.number = b.tip"
-    " WHERE s.id = ? AND s.deleted_at IS NULL"
-)
-_READ = (  # one value for a whole block: half the time of a row each
-    "SELECT count(payload), CAST(group_concat(payload, ',') AS BLOB) FROM (SELECT m.payload FROM session s"
-    " CROSS JOIN segment g ON g.session = s.key AND g.id = ?"
-    " CROSS JOIN message m ON m.session = s.key AND m.segment = g.number AND m.position >= ? AND m.position < ?"
-    " WHERE s.id = ? AND s.deleted_at IS NULL ORDER BY m.position)"
-)
 _OPERATIONS = (
     f"SELECT {OPERATION} FROM session s"  # noqa: S608  (a constant)
     " CROSS JOIN operation o ON o.session = s.key AND o.number < ?"
@@ -85,8 +68,6 @@ _REMEMBERED = 1000
 _SESSIONS = (
     "SELECT id FROM session s WHERE deleted_at IS NOT NULL = ? AND EXISTS (SELECT 1 FROM branch WHERE session = s.key)"
 )
-_FEW = 8
-"""So many branches are asked for by name; of more, all are loaded."""
 
 
 def _is_utf8(text: str) -> bool:
@@ -133,39 +114,15 @@ class SqliteStore:
 
     def load(self, session_id: str, *, only: Collection[str] | None = None) -> SessionState:
         nothing = SessionState(session_id=session_id, head=None, branches={})
-        return self._reading(lambda connection: self._load(connection, session_id, only), nothing)
-
-    def _load(self, connection: Connection, session_id: str, only: Collection[str] | None) -> SessionState:
-        few = () if only is None or len(only) > _FEW else tuple(only)
-        clause = f"AND b.id IN ({','.join('?' * len(few))})" if only is not None and len(only) <= _FEW else ""
-        rows = connection.rows(_LOAD % clause, (*few, session_id))  # all: no cursor may stay open behind an error
-        head, last = rows[0][:2] if rows else (None, 0)
-        branches: dict[str, BranchRecord] = {}
-        findings: list[Finding] = []
-        for row in rows:
-            if row[2] is None:
-                continue
-            id_ = row[2].decode(errors="replace")
-            if only is not None and id_ not in only:
-                continue
-            try:
-                branches[id_] = to_record(row)
-            except DAMAGED as error:
-                place, problem = f"{self._path}: branch {id_!r}", f"its row is damaged: {error}"
-                if only is not None:
-                    raise CorruptBranchError(place, problem, session_id=session_id, branch_id=id_) from None
-                findings.append(Finding(place=place, problem=problem, branch_id=id_))
-        return SessionState(
-            session_id=session_id, head=head, branches=branches, last_operation=last, findings=tuple(findings)
-        )
+        return self._reading(lambda connection: reading.load(connection, self._path, session_id, only), nothing)
 
     def read(self, session_id: str, history: History) -> list[Message]:
         def look(connection: Connection) -> list[Message]:
             messages: list[Message] = []
             for piece in history:
-                for start in range(piece.start, piece.stop, _BLOCK):
-                    stop = min(start + _BLOCK, piece.stop)
-                    messages += self._block(connection, session_id, Piece(piece.segment, start, stop))
+                for start in range(piece.start, piece.stop, reading.BLOCK):
+                    stop = min(start + reading.BLOCK, piece.stop)
+                    messages += reading.read(connection, self._path, session_id, Piece(piece.segment, start, stop))
             return messages
 
         if not history:
@@ -175,40 +132,19 @@ class SqliteStore:
             raise CorruptBranchError(f"segment {history[0].segment}", "no such file", session_id=session_id)
         return messages
 
-    def _block(self, connection: Connection, session_id: str, piece: Piece) -> list[Message]:
-        segment, start, stop = piece
-        try:
-            count, block = connection.row(_READ, (segment, start, stop, session_id))
-        except apsw.TooBigError:  # more than SQLite takes for one value
-            if stop - start == 1:
-                raise
-            middle = (start + stop) // 2
-            first = self._block(connection, session_id, Piece(segment, start, middle))
-            return first + self._block(connection, session_id, Piece(segment, middle, stop))
-        place = f"{self._path}: segment {segment}, messages {start}..{stop}"
-        if count != stop - start:
-            raise CorruptBranchError(place, f"{stop - start - count} are missing", session_id=session_id)
-        try:
-            messages = codec.decode_block(block)
-        except ValueError as error:
-            raise CorruptBranchError(place, str(error), session_id=session_id) from None
-        if len(messages) != count:
-            raise CorruptBranchError(place, f"{len(messages)} messages in {count} rows", session_id=session_id)
-        return messages
-
     def operations(self, session_id: str) -> Iterator[Operation]:
-        below = 1 << 62
+        below, count = 1 << 62, _FIRST_PAGE
         while True:
-            page = self._rows(_OPERATIONS, (below, session_id, _PAGE))
+            page = self._rows(_OPERATIONS, (below, session_id, count))
             for row in page:
                 try:
                     yield to_operation(row)
                 except DAMAGED as error:
                     place = f"{self._path}: operation {row[0]}"
                     raise CorruptBranchError(place, f"its row is damaged: {error}", session_id=session_id) from None
-            if len(page) < _PAGE:
+            if len(page) < count:
                 return
-            below = page[-1][0]
+            below, count = page[-1][0], min(4 * count, _PAGE)
 
     def search(
         self, query: Query, *, session_id: str | None = None, branch_id: str | None = None
@@ -219,7 +155,7 @@ class SqliteStore:
     def _search(self, query: Query, session_id: str | None, branch_id: str | None) -> Iterator[Found | Finding]:
         def look(connection: Connection) -> tuple[SessionState, search.Snapshot | apsw.CorruptError]:
             with snapshot(connection):
-                state = self._load(connection, name, None if branch_id is None else [branch_id])
+                state = reading.load(connection, self._path, name, None if branch_id is None else [branch_id])
                 try:
                     return state, search.look(connection, query, name)
                 except apsw.CorruptError as error:
@@ -241,6 +177,10 @@ class SqliteStore:
                 self._maintain(search.discard)
                 known = search.NOTHING
             yield from search.walk(self, query, name, state.branches.values(), known)
+
+    def verify(self, session_id: str) -> Iterator[Finding]:
+        self._check_open()
+        return verify.verify(self._reading, self._path, session_id)
 
     def _catch_up(self, session_id: str) -> None:
         """Brings the index up to date, as far as that goes without waiting for anybody."""
@@ -283,9 +223,32 @@ class SqliteStore:
                 lambda connection: writing.append(connection, session_id, change),
                 absent=lambda: BranchNotFoundError(session_id, change.branch_id),
             )
-        if isinstance(change, Graft):
-            return self._write(session_id, lambda connection: writing.graft(connection, session_id, change))
-        return self._write(session_id, lambda connection: writing.change(connection, session_id, change))
+        act = grafts.graft if isinstance(change, Graft) else writing.change
+        commit, is_unfinished = self._write(
+            session_id,
+            lambda connection: (act(connection, session_id, change), erasing.is_unfinished(connection)),  # type: ignore[arg-type]
+        )
+        if is_unfinished:
+            is_ours = commit.operation is not None and commit.operation.erased
+            self._finish_erasing(self._lock_timeout if is_ours else 0)
+        return commit
+
+    def _finish_erasing(self, patience: float) -> None:
+        """See :func:`bough.stores.sqlite.erasing.finish`. What it cannot do now is done later: nothing is raised."""
+        turn = self._connections.turn
+        if not turn.acquire(timeout=min(patience, threading.TIMEOUT_MAX)):
+            return
+        try:
+            connection = self._connections.take(create=False, patience=patience)
+            if connection is not None:
+                try:
+                    erasing.finish(connection, self._path, patience)
+                finally:
+                    self._connections.give(connection)
+        except (BoughError, apsw.Error, OSError):
+            return
+        finally:
+            turn.release()
 
     def move(self, session_id: str, new_id: str | None) -> str:
         check_id(session_id if new_id is None else new_id)

@@ -1,17 +1,19 @@
-"""What a change does to the tables. Everything here runs inside the caller's write transaction.
+"""What an append, an operation and a move do to the tables (grafts: :mod:`.grafts`). Everything here runs inside the
+caller's write transaction.
 
 1. An append writes to one row of ``segment`` and its messages; neither the branch's row nor its history is touched.
 2. ``Connection.known`` holds a branch's record after an append, so that the next one of the same writer reads nothing.
 3. A position is given out once: it comes from ``segment.next``, which only grows.
+4. What a change looks at costs by the number of pieces, never by that of messages; what it frees costs by those.
 """
 
 from __future__ import annotations
 
 import os
-import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any, NamedTuple
 
 from bough import codec
 from bough.errors import (
@@ -23,53 +25,77 @@ from bough.errors import (
     SessionNotFoundError,
 )
 from bough.history import subtract
-from bough.model import Append, BranchChange, BranchRecord, Change, Commit, Graft, Operation, Piece, Version, replace
-from bough.stores.base import kept_id, session_exists
-from bough.stores.sqlite import search
+from bough.model import EMPTY, Append, BranchChange, BranchRecord, Change, Commit, Operation, Version, replace
+from bough.stores.base import check_free, kept_id, operation_of, session_exists
+from bough.stores.sqlite import erasing, gaps
 from bough.stores.sqlite.connections import Connection
-from bough.stores.sqlite.rows import BRANCH, DAMAGED, changes_text, json_text, milliseconds, stored, to_record
+from bough.stores.sqlite.rows import (
+    BRANCH,
+    DAMAGED,
+    attributes_text,
+    changes_text,
+    edits_text,
+    json_text,
+    milliseconds,
+    pieces_text,
+    stored,
+    to_record,
+)
 
 _KNOWN = 1000
 """How many branches a connection remembers."""
-_DIGEST = 16
 _SALT = 16
 
 _FIND = (
-    f"SELECT s.key, g.chain, {BRANCH} FROM session s"  # noqa: S608  (a constant)
+    f"SELECT s.key, g.chain, NULL, {BRANCH} FROM session s"  # noqa: S608  (a constant)
     " CROSS JOIN branch b ON b.session = s.key AND b.id = ?"
     " LEFT JOIN segment g ON g.session = s.key AND g.number = b.tip"  # a damaged branch is no less there
     " WHERE s.id = ? AND s.deleted_at IS NULL"
 )
 _INSERT = "INSERT INTO message (session, segment, position, salt, digest, payload) VALUES (?, ?, ?, ?, ?, ?)"
-_ENSURE = (
-    "INSERT INTO segment (session, number, id, next, chain, updated_at) VALUES"
-    " (?1, (SELECT coalesce(max(number), 0) + 1 FROM segment WHERE session = ?1), ?2, 0, x'', coalesce(?3, 0))"
+_ENSURE = (  # the next number is behind the messages' too: a row of segment may be lost, and is not to be mistaken
+    "INSERT INTO segment (session, number, id, next, chain, updated_at) VALUES (?1, 1 + max("
+    "coalesce((SELECT max(number) FROM segment WHERE session = ?1), 0),"
+    " coalesce((SELECT max(segment) FROM message WHERE session = ?1), 0)), ?2, 0, x'', coalesce(?3, 0))"
     " ON CONFLICT (session, id) DO UPDATE SET updated_at = coalesce(?3, updated_at) RETURNING number, next, chain"
 )
 _GROW = "UPDATE segment SET next = ?, chain = ?, updated_at = ? WHERE session = ? AND number = ?"
 _PUT = (
     "INSERT INTO branch (session, id, name, operation, history, tip, tip_start, created_at, parent_id,"
-    " parent_message_index, metadata, extra) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " parent_message_index, metadata, extra, edits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (session, id) DO UPDATE SET name = excluded.name, operation = excluded.operation,"
     " history = excluded.history, tip = excluded.tip, tip_start = excluded.tip_start, created_at = excluded.created_at,"
     " parent_id = excluded.parent_id,"
-    " parent_message_index = excluded.parent_message_index, metadata = excluded.metadata, extra = excluded.extra"
+    " parent_message_index = excluded.parent_message_index, metadata = excluded.metadata, extra = excluded.extra,"
+    " edits = excluded.edits"
 )
-_OF_SEGMENT = (
-    "SELECT count(*) FROM message WHERE session = ?1"
-    " AND segment = (SELECT number FROM segment WHERE session = ?1 AND id = ?2)"
-)
-_HAS = f"{_OF_SEGMENT} AND position IN (?3, ?4)"
-_COUNT = f"{_OF_SEGMENT} AND position >= ?3 AND position < ?4"
-_DROP = "DELETE FROM branch WHERE session = ? AND id = ?"
+DROP = "DELETE FROM branch WHERE session = ? AND id = ?"
 _RECORD = (
-    "INSERT INTO operation (session, number, id, kind, at, pid, hostname, head_before, head_after, branches, detail)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO operation (session, number, id, kind, at, pid, hostname, head_before, head_after, branches, detail,"
+    " user, attributes, freed, erased) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_SESSION = (
+    "SELECT s.key, o.head_after, max(s.operation_floor, coalesce(o.number, 0)), CAST(s.attributes AS BLOB)"
+    " FROM session s LEFT JOIN operation o ON o.session = s.key"
+    " WHERE s.id = ? AND s.deleted_at IS NULL ORDER BY o.number DESC LIMIT 1"
+)
+_ALL = (
+    f"SELECT NULL, NULL, NULL, {BRANCH} FROM branch b"  # noqa: S608  (a constant)
+    " LEFT JOIN segment g ON g.session = b.session AND g.number = b.tip WHERE b.session = ?"
+)
+
+
+class Session(NamedTuple):
+    """One session as a change finds it."""
+
+    key: int
+    head: str | None
+    last: int
+    attributes: bytes | None
 
 
 @dataclass(slots=True)
-class _Segment:
+class Segment:
     """The end of one segment of one session (``key``)."""
 
     key: int
@@ -96,81 +122,44 @@ def append(connection: Connection, session_id: str, request: Append) -> Commit:
 
 def change(connection: Connection, session_id: str, request: Change) -> Commit:
     """``BranchExistsError``, ``BranchMovedError``, ``InvalidRequestError``, ``CorruptBranchError``."""
-    key, head_before, last = _session(connection, session_id)
+    session = session_of(connection, session_id)
+    key, head_before, last, _ = session
     if request.after_operation is not None and request.after_operation != last:
         raise BranchMovedError(session_id, request.head or head_before or "", "had another operation meanwhile")
     number = last + 1
-    at = codec.now()
     changes: list[BranchChange] = []
     for put in request.puts:
-        before = _expected(connection, session_id, put.record.id, put.expected)
+        before = expect(connection, session_id, put.record.id, put.expected)
         after = replace(put.record, operation=number)
         updated_at = milliseconds(after.updated_at)
-        segment = _segment(connection, key, after.tip.segment, updated_at)
+        segment = segment_of(connection, key, after.tip.segment, updated_at)
         if segment.next + len(put.messages) != after.tip.next:
             raise InvalidRequestError(
                 f"segment {after.tip.segment} of branch {after.id!r} does not go on at {after.tip.next}"
             )
         if put.messages:
             _write(connection, segment, put.messages, updated_at)
-        _put(connection, segment, after)
+        put_branch(connection, segment, after)
         changes.append(BranchChange(id=after.id, before=before, after=after))
     for drop in request.drops:
-        before = _expected(connection, session_id, drop.branch_id, drop.expected)
-        connection.execute(_DROP, (key, drop.branch_id))
+        before = expect(connection, session_id, drop.branch_id, drop.expected)
+        connection.execute(DROP, (key, drop.branch_id))
         changes.append(BranchChange(id=drop.branch_id, before=before, after=None))
     for entry in changes:
         if entry.after:
             _check_pieces(connection, key, session_id, entry.before, entry.after)
-    operation = Operation(
-        number=number,
-        id=request.id,
-        kind=request.kind,
-        at=at,
-        pid=os.getpid(),
-        hostname=socket.gethostname(),
-        head_before=head_before,
-        head_after=head_before if request.head is None else request.head,
-        branches=tuple(changes),
-        detail=request.detail,
-    )
-    _record(connection, key, operation)
+    if request.free:
+        check_free(session_id, request.free, _branches(connection, key, session_id))
+    attributes = EMPTY if request.attributes is None else _attributes(session)
+    operation = operation_of(request, number, changes, head=head_before, attributes=attributes)
+    if request.attributes is not None:
+        set_attributes(connection, key, request.attributes)
+    erasing.give_up(connection, key, operation)
+    record_operation(connection, key, operation)
     connection.known.clear()
     return Commit(
         branches={entry.id: entry.after for entry in changes if entry.after},
         before={entry.id: entry.before for entry in changes if entry.before},
-        operation=operation,
-    )
-
-
-def graft(connection: Connection, session_id: str, request: Graft) -> Commit:
-    """``BranchExistsError``, ``BranchMovedError``, ``CorruptBranchError``."""
-    if not (request.runs or request.puts or request.drops or request.operation):
-        return Commit(branches={})
-    key, head, last = _session(connection, session_id)
-    operation = request.operation
-    if operation is not None and operation.number <= last:
-        raise BranchMovedError(session_id, operation.head_after or head or "", f"had operation {last} already")
-    for piece, lines in request.runs:
-        _lay(connection, _segment(connection, key, piece.segment), session_id, piece, lines)
-    before = {}
-    for put in request.puts:
-        before[put.record.id] = _expected(connection, session_id, put.record.id, put.expected)
-        tip = _segment(connection, key, put.record.tip.segment, milliseconds(put.record.updated_at))
-        _put(connection, tip, put.record)
-        _check_there(connection, key, session_id, put.record)
-    for drop in request.drops:
-        before[drop.branch_id] = _expected(connection, session_id, drop.branch_id, drop.expected)
-        connection.execute(_DROP, (key, drop.branch_id))
-    if operation is not None:
-        _record(connection, key, operation)
-    floor = max([0, *(put.record.operation for put in request.puts)])
-    if floor > (operation.number if operation else last):
-        connection.execute("UPDATE session SET operation_floor = ? WHERE key = ?", (floor, key))
-    connection.known.clear()
-    return Commit(
-        branches={put.record.id: put.record for put in request.puts},
-        before={name: record for name, record in before.items() if record is not None},
         operation=operation,
     )
 
@@ -208,37 +197,40 @@ def _set_aside(connection: Connection, key: int, session_id: str) -> str:
     return kept
 
 
-def _session(connection: Connection, session_id: str) -> tuple[int, str | None, int]:
-    """The key of a session, made if it is new, with its HEAD and the number of its last operation."""
-    row = connection.row(
-        "SELECT s.key, o.head_after, max(s.operation_floor, coalesce(o.number, 0))"
-        " FROM session s LEFT JOIN operation o ON o.session = s.key"
-        " WHERE s.id = ? AND s.deleted_at IS NULL ORDER BY o.number DESC LIMIT 1",
-        (session_id,),
-    )
+def session_of(connection: Connection, session_id: str) -> Session:
+    """A session, made if it is new."""
+    row = connection.row(_SESSION, (session_id,))
     if row is None:
         connection.execute("INSERT INTO session (id, operation_floor) VALUES (?, 0)", (session_id,))
-        return connection.last_insert_rowid(), None, 0
-    key, head, last = row
-    return key, head, last
+        return Session(connection.last_insert_rowid(), None, 0, None)
+    return Session(*row)
 
 
-def _find(connection: Connection, session_id: str, branch_id: str) -> tuple[BranchRecord, _Segment] | None:
+def set_attributes(connection: Connection, key: int, attributes: Mapping[str, Any]) -> None:
+    connection.execute(
+        "UPDATE session SET attributes = ? WHERE key = ?", (json_text(attributes) if attributes else None, key)
+    )
+
+
+def _find(connection: Connection, session_id: str, branch_id: str) -> tuple[BranchRecord, Segment] | None:
     row = connection.row(_FIND, (branch_id, session_id))
     if row is None:
         return None
-    key, chain, number = row[0], row[1], row[6]
+    key, chain, number = row[0], row[1], row[7]
+    record = _readable(row, session_id)
+    return record, Segment(key=key, number=number, next=record.tip.next, chain=chain)
+
+
+def _readable(row: Sequence[Any], session_id: str) -> BranchRecord:
     try:
-        record = to_record(row)
+        return to_record(row)
     except DAMAGED as error:
-        place = f"branch {branch_id!r}"
-        raise CorruptBranchError(
-            place, f"its row is damaged: {error}", session_id=session_id, branch_id=branch_id
-        ) from None
-    return record, _Segment(key=key, number=number, next=record.tip.next, chain=chain)
+        branch_id = row[3].decode(errors="replace")
+        place, problem = f"branch {branch_id!r}", f"its row is damaged: {error}"
+        raise CorruptBranchError(place, problem, session_id=session_id, branch_id=branch_id) from None
 
 
-def _expected(connection: Connection, session_id: str, branch_id: str, expected: Version | None) -> BranchRecord | None:
+def expect(connection: Connection, session_id: str, branch_id: str, expected: Version | None) -> BranchRecord | None:
     """The branch as it is. ``BranchExistsError``, ``BranchMovedError`` where that is not what was expected."""
     found = _find(connection, session_id, branch_id)
     present = found[0] if found else None
@@ -249,7 +241,7 @@ def _expected(connection: Connection, session_id: str, branch_id: str, expected:
     return present
 
 
-def _put(connection: Connection, tip: _Segment, record: BranchRecord) -> None:
+def put_branch(connection: Connection, tip: Segment, record: BranchRecord) -> None:
     history, tip_start = stored(record)
     connection.execute(
         _PUT,
@@ -266,28 +258,30 @@ def _put(connection: Connection, tip: _Segment, record: BranchRecord) -> None:
             record.parent_message_index,
             json_text(record.metadata),
             json_text(record.extra) if record.extra else None,
+            edits_text(record.edits),
         ),
     )
 
 
-def _segment(connection: Connection, key: int, segment_id: str, updated_at: int | None = None) -> _Segment:
+def segment_of(connection: Connection, key: int, segment_id: str, updated_at: int | None = None) -> Segment:
     """The segment, made if it is new. ``updated_at`` is of the branch of which it is the tip."""
-    return _Segment(key, *connection.row(_ENSURE, (key, segment_id, updated_at)))
+    return Segment(key, *connection.row(_ENSURE, (key, segment_id, updated_at)))
 
 
-def _write(connection: Connection, segment: _Segment, lines: Sequence[bytes], at: int) -> None:
+def _write(connection: Connection, segment: Segment, lines: Sequence[bytes], at: int) -> None:
     """Puts messages behind the last of a segment, which is a branch's tip."""
-    _insert(connection, segment, range(segment.next, segment.next + len(lines)), lines)
+    insert(connection, segment, range(segment.next, segment.next + len(lines)), lines)
     connection.execute(_GROW, (segment.next, segment.chain, at, segment.key, segment.number))
 
 
-def _insert(connection: Connection, segment: _Segment, positions: Iterable[int], lines: Sequence[bytes]) -> None:
+def insert(connection: Connection, segment: Segment, positions: Iterable[int], lines: Sequence[bytes]) -> None:
     """Puts messages at free positions of a segment, which are beyond its end and ascend."""
     rows = []
+    link = gaps.link
     for position, line in zip(positions, lines, strict=True):
         salt = os.urandom(_SALT)
-        digest = blake2b(line, digest_size=_DIGEST, salt=salt).digest()
-        segment.chain = _link(segment.chain, digest)
+        digest = blake2b(line, digest_size=gaps.DIGEST, salt=salt).digest()
+        segment.chain = link(segment.chain, digest)
         segment.next = position + 1
         rows.append((segment.key, segment.number, position, salt, digest, line.decode()))
     if len(rows) == 1:
@@ -296,68 +290,32 @@ def _insert(connection: Connection, segment: _Segment, positions: Iterable[int],
         connection.executemany(_INSERT, rows)
 
 
-def _link(chain: bytes, digest: bytes) -> bytes:
-    return blake2b(chain + digest, digest_size=_DIGEST).digest()
-
-
-def _lay(connection: Connection, segment: _Segment, session_id: str, piece: Piece, lines: Sequence[bytes]) -> None:
-    """Puts another store's messages where they stood there; what is there already must be the same."""
-    place = segment.key, segment.number
-    there = dict(
-        connection.execute(
-            "SELECT position, CAST(payload AS BLOB) FROM message"
-            " WHERE session = ? AND segment = ? AND position >= ? AND position < ?",
-            (*place, piece.start, piece.stop),
-        )
-    )
-    new = []
-    for position, line in zip(range(piece.start, piece.stop), lines, strict=True):
-        if position not in there:
-            new.append((position, line))
-        elif there[position] != line:
-            raise CorruptBranchError(
-                f"segment {piece.segment}", f"another message at {position}", session_id=session_id
-            )
-    if not new:
-        return
-    end = segment.next
-    _insert(connection, segment, [position for position, _ in new], [line for _, line in new])
-    if new[0][0] < end:
-        segment.next = max(end, segment.next)
-        segment.chain = b""
-        for (digest,) in connection.execute(
-            "SELECT digest FROM message WHERE session = ? AND segment = ? ORDER BY position", place
-        ):
-            segment.chain = _link(segment.chain, digest)
-        search.forget(connection, *place)
-    connection.execute(
-        "UPDATE segment SET next = ?, chain = ? WHERE session = ? AND number = ?",
-        (segment.next, segment.chain, *place),
-    )
-
-
 def _check_pieces(
     connection: Connection, key: int, session_id: str, before: BranchRecord | None, after: BranchRecord
 ) -> None:
     """What a history newly refers to must be there; a gc may have taken it since it was looked at."""
-    for segment_id, start, stop in subtract(after.history, before.history if before else ()):
-        # The ends are enough: what is taken or missing between them is never part of one piece.
-        if connection.row(_HAS, (key, segment_id, start, stop - 1))[0] < min(2, stop - start):
+    for piece in subtract(after.history, before.history if before else ()):
+        if not gaps.is_there(connection, key, piece):
             raise CorruptBranchError(
-                f"segment {segment_id}", "no such messages", session_id=session_id, branch_id=after.id
+                f"segment {piece.segment}", "no such messages", session_id=session_id, branch_id=after.id
             )
 
 
-def _check_there(connection: Connection, key: int, session_id: str, record: BranchRecord) -> None:
-    """Every message of a grafted history must be there."""
-    for segment_id, start, stop in record.history:
-        if connection.row(_COUNT, (key, segment_id, start, stop))[0] != stop - start:
-            raise CorruptBranchError(
-                f"segment {segment_id}", "messages are missing", session_id=session_id, branch_id=record.id
-            )
+def _branches(connection: Connection, key: int, session_id: str) -> dict[str, BranchRecord]:
+    """All branches; ``CorruptBranchError`` where one cannot be read: who knows what it holds."""
+    records = (_readable(row, session_id) for row in connection.rows(_ALL, (key,)))
+    return {record.id: record for record in records}
 
 
-def _record(connection: Connection, key: int, operation: Operation) -> None:
+def _attributes(session: Session) -> Mapping[str, Any]:
+    """What a change replaces; nothing where it is damaged, so that it can be set anew."""
+    try:
+        return EMPTY if session.attributes is None else dict(codec.decode(session.attributes))
+    except ValueError:
+        return EMPTY
+
+
+def record_operation(connection: Connection, key: int, operation: Operation) -> None:
     connection.execute(
         _RECORD,
         (
@@ -372,5 +330,9 @@ def _record(connection: Connection, key: int, operation: Operation) -> None:
             operation.head_after,
             changes_text(operation.branches),
             json_text(operation.detail),
+            operation.user,
+            attributes_text(operation.attributes),
+            pieces_text(operation.freed) if operation.freed else None,
+            operation.erased,
         ),
     )

@@ -9,9 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bough.branch import BranchTree, ConversationBranch, MergeResult, Undone
+    from bough.attributes import Tag
+    from bough.branch import BranchTree, ConversationBranch, Undone
     from bough.copying import CopyResult, copy_session
+    from bough.diff import Diff
     from bough.errors import (
+        AmbiguousRevisionError,
         BoughError,
         BranchExistsError,
         BranchMovedError,
@@ -20,10 +23,13 @@ if TYPE_CHECKING:
         InvalidIdError,
         InvalidMessageError,
         InvalidRequestError,
+        InvalidTurnsError,
+        MergeConflictError,
         NotFoundError,
         NothingToUndoError,
         ProtectedBranchError,
         RepairWarning,
+        RevisionNotFoundError,
         SessionLockedError,
         SessionNotFoundError,
         StoreUnavailableError,
@@ -32,7 +38,10 @@ if TYPE_CHECKING:
     from bough.hits import SearchHit, SearchHits
     from bough.lock import SessionLock, with_session_lock
     from bough.manager import ConversationBranchManager
-    from bough.model import Finding, LockInfo
+    from bough.merge.result import MergeResult, Origin
+    from bough.merge.sides import Conflict
+    from bough.model import Finding, LockInfo, Operation, Version
+    from bough.revisions import Revision
     from bough.shared import get_branch_manager, reset_branch_manager
     from bough.stores import open_store
     from bough.stores.base import Store
@@ -40,25 +49,34 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AmbiguousRevisionError",
     "BoughError",
     "BranchExistsError",
     "BranchMovedError",
     "BranchNotFoundError",
     "BranchTree",
+    "Conflict",
     "ConversationBranch",
     "ConversationBranchManager",
     "CopyResult",
     "CorruptBranchError",
+    "Diff",
     "Finding",
     "InvalidIdError",
     "InvalidMessageError",
     "InvalidRequestError",
+    "InvalidTurnsError",
     "LockInfo",
+    "MergeConflictError",
     "MergeResult",
     "NotFoundError",
     "NothingToUndoError",
+    "Operation",
+    "Origin",
     "ProtectedBranchError",
     "RepairWarning",
+    "Revision",
+    "RevisionNotFoundError",
     "SearchHit",
     "SearchHits",
     "SessionLock",
@@ -66,8 +84,10 @@ __all__ = [
     "SessionNotFoundError",
     "Store",
     "StoreUnavailableError",
+    "Tag",
     "Undone",
     "UnsupportedFormatError",
+    "Version",
     "__version__",
     "copy_session",
     "get_branch_manager",
@@ -77,23 +97,30 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Tag": "bough.attributes",
     "BranchTree": "bough.branch",
     "ConversationBranch": "bough.branch",
-    "MergeResult": "bough.branch",
-    "ConversationBranchManager": "bough.manager",
+    "Undone": "bough.branch",
     "CopyResult": "bough.copying",
     "copy_session": "bough.copying",
+    "Diff": "bough.diff",
     "SearchHit": "bough.hits",
     "SearchHits": "bough.hits",
-    "Finding": "bough.model",
-    "LockInfo": "bough.model",
-    "Store": "bough.stores.base",
-    "Undone": "bough.branch",
     "SessionLock": "bough.lock",
     "with_session_lock": "bough.lock",
+    "ConversationBranchManager": "bough.manager",
+    "MergeResult": "bough.merge.result",
+    "Origin": "bough.merge.result",
+    "Conflict": "bough.merge.sides",
+    "Finding": "bough.model",
+    "LockInfo": "bough.model",
+    "Operation": "bough.model",
+    "Version": "bough.model",
+    "Revision": "bough.revisions",
     "get_branch_manager": "bough.shared",
     "reset_branch_manager": "bough.shared",
     "open_store": "bough.stores",
+    "Store": "bough.stores.base",
 }
 
 

@@ -131,21 +131,6 @@ class BranchTree:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MergeResult:
-    """What a merge did: how many messages came to the target and how many left it.
-
-    ``operation`` is the number of the operation, None where the target was already as it should be.
-    """
-
-    source: str
-    target: str
-    strategy: str
-    added: int
-    removed: int
-    operation: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Undone:
     """The operation that an undo took back: its number, its verb, when it was done, and the branches it had changed."""
 

@@ -7,13 +7,14 @@ that make the same branch at the same moment must not write to the same segment.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from bough import codec, history
+from bough import codec, edits, history
+from bough.attributes import tags_of, with_tag
 from bough.errors import InvalidIdError, InvalidMessageError, InvalidRequestError
-from bough.model import BranchRecord, Change, History, Message, Piece, Put, Tip, replace
+from bough.model import BranchRecord, Change, Edit, History, Message, Piece, Put, Tip, replace
 from bough.stores.base import check_id
 
 MAX_SLUG = 40
@@ -49,8 +50,7 @@ def put_new(branch_id: str, name: str, parent: BranchRecord | None = None, index
         index = parent.length if index is None else index
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index <= parent.length:
             raise InvalidRequestError(
-                f"message index {index!r} is outside 0..{parent.length} of branch {parent.id!r}",
-                hint="the index counts the messages that the new branch shall begin with",
+                f"a branch cannot begin with {index!r} messages of branch {parent.id!r}", hint=f"it has {parent.length}"
             )
         start = history.cut(parent.history, 0, index)
     at = codec.now()
@@ -63,6 +63,7 @@ def put_new(branch_id: str, name: str, parent: BranchRecord | None = None, index
         updated_at=at,
         parent_id=parent.id if parent else None,
         parent_message_index=index,
+        edits=edits.kept(start, parent.edits) if parent else (),
     )
     return Put(record=record, expected=None)
 
@@ -92,7 +93,43 @@ def put_messages(record: BranchRecord, held: Sequence[Message], wanted: Sequence
     )
     if pieces == record.history:
         return None
-    return replace(put_again(record, history=pieces, tip=Tip(segment, at + len(fresh))), messages=fresh)
+    put = put_history(record, pieces)
+    return replace(put, record=replace(put.record, tip=Tip(segment, at + len(fresh))), messages=fresh)
+
+
+def put_history(record: BranchRecord, pieces: History, *more: Iterable[Edit]) -> Put:
+    """The branch with another history, with those of its edits, and of ``more``, whose messages are in that."""
+    return put_again(record, history=pieces, edits=edits.kept(pieces, record.edits, *more))
+
+
+def put_edit(record: BranchRecord, index: int, line: bytes) -> Put:
+    """The branch with a new message in the place of the one at ``index``."""
+    segment, at = record.tip
+    edit = edits.edit_of(record.history, record.edits, index, segment, at)
+    pieces = history.concat(
+        history.cut(record.history, 0, index),
+        (Piece(segment, at, at + 1),),
+        history.cut(record.history, index + 1, record.length),
+    )
+    put = put_history(record, pieces, [edit])
+    return replace(put, record=replace(put.record, tip=Tip(segment, at + 1)), messages=[line])
+
+
+def put_salvaged(put: Put, pieces: History, lines: Sequence[bytes]) -> Put:
+    """A new branch with messages that exist, and ``lines`` behind them."""
+    segment, at = put.record.tip
+    grown = history.concat(pieces, (Piece(segment, at, at + len(lines)),))
+    return replace(put, record=replace(put.record, history=grown, tip=Tip(segment, at + len(lines))), messages=lines)
+
+
+def without_messages(values: Mapping[str, Any], gone: History) -> dict[str, Any]:
+    """The attributes of a session with tags that lack those messages."""
+    changed = dict(values)
+    for tag in tags_of(values).values() if gone else ():
+        kept = history.subtract(tag.history, gone)
+        if kept != tag.history:
+            changed = with_tag(changed, replace(tag, history=kept, edits=edits.kept(kept, tag.edits)))
+    return changed
 
 
 def _equal_run(left: Sequence[bytes], right: Sequence[bytes]) -> int:

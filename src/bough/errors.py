@@ -3,13 +3,17 @@
     BoughError
     ├── NotFoundError
     │   ├── SessionNotFoundError
-    │   └── BranchNotFoundError
+    │   ├── BranchNotFoundError
+    │   └── RevisionNotFoundError
     ├── BranchExistsError
     ├── InvalidIdError
     ├── InvalidMessageError
     ├── InvalidRequestError        (an index out of range, an unknown strategy …)
     │   ├── ProtectedBranchError
-    │   └── NothingToUndoError
+    │   ├── AmbiguousRevisionError
+    │   ├── NothingToUndoError
+    │   └── InvalidTurnsError      (messages that a provider would refuse)
+    ├── MergeConflictError
     ├── BranchMovedError
     ├── SessionLockedError
     ├── CorruptBranchError
@@ -25,10 +29,13 @@ empty where there is nothing useful to say. ``InvalidRequestError`` and ``Invali
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bough.merge import Conflict
     from bough.model import LockInfo
+    from bough.turns import TurnProblem
 
 
 class BoughError(Exception):
@@ -65,6 +72,15 @@ class BranchNotFoundError(NotFoundError):
         )
         self.session_id = session_id
         self.branch_id = branch_id
+
+
+class RevisionNotFoundError(NotFoundError):
+    """A revision (``main~3``, a tag, a message's id) that means nothing here."""
+
+    def __init__(self, revision: str, reason: str) -> None:
+        super().__init__(f"{revision!r}: {reason}", hint="`bough help revisions` says how a revision is written")
+        self.revision = revision
+        self.reason = reason
 
 
 class BranchExistsError(BoughError):
@@ -112,8 +128,49 @@ class ProtectedBranchError(InvalidRequestError):
         self.branch_id = branch_id
 
 
+class AmbiguousRevisionError(InvalidRequestError):
+    """A revision that could be several things; ``candidates`` are revisions that are not."""
+
+    def __init__(self, revision: str, candidates: Sequence[str]) -> None:
+        shown = ", ".join(candidates[:5]) + (", …" if len(candidates) > 5 else "")
+        super().__init__(f"{revision!r} could be several things", hint=f"say which: {shown}")
+        self.revision = revision
+        self.candidates = tuple(candidates)
+
+
 class NothingToUndoError(InvalidRequestError):
-    """No operation is left to take back."""
+    """No operation is left to take back, or to do again."""
+
+
+class InvalidTurnsError(InvalidRequestError):
+    """Messages that a provider would refuse. ``problems`` are :class:`bough.turns.TurnProblem`."""
+
+    def __init__(self, problems: Sequence[TurnProblem]) -> None:
+        first, more = problems[0], len(problems) - 1
+        rest = f" (and {more} more)" if more else ""
+        super().__init__(f"message {first.index + 1}: {first.text}{rest}", hint="`bough check` lists, `--repair` mends")
+        self.problems = tuple(problems)
+
+
+class MergeConflictError(BoughError):
+    """Both sides changed the same messages; nothing was written.
+
+    ``conflicts`` are :class:`bough.merge.Conflict`, those that nobody settled; ``numbers`` are theirs among all,
+    counted from 1.
+    """
+
+    def __init__(
+        self, source: str, target: str, conflicts: Sequence[Conflict], numbers: Sequence[int] | None = None
+    ) -> None:
+        count = len(conflicts)
+        super().__init__(
+            f"{count} conflict{'s' * (count != 1)} between branch {source!r} and branch {target!r}",
+            hint="`--resolve ours`, `theirs` or `both` settles all, `--resolve 1=ours,2=theirs` each by its number",
+        )
+        self.source = source
+        self.target = target
+        self.conflicts = tuple(conflicts)
+        self.numbers = tuple(numbers or range(1, count + 1))
 
 
 class BranchMovedError(BoughError):

@@ -79,7 +79,7 @@ class Session:
 
     def write(self, plan: Plan, *, only: Collection[str] | None) -> tuple[SessionState, Commit | None]:
         """Commits what ``plan`` makes of the branches ``only``; also gives the state that the plan was made for."""
-        refused: tuple[SessionState, BranchMovedError] | None = None
+        refused: tuple[SessionState, BranchMovedError | CorruptBranchError] | None = None
         while True:
             state = self.load(only=only)
             if refused and refused[0] == state:
@@ -89,7 +89,7 @@ class Session:
                 return state, None
             try:
                 commit = self.store.commit(self.id, change)
-            except BranchMovedError as error:
+            except (BranchMovedError, CorruptBranchError) as error:  # a gc may have taken what the plan refers to
                 refused = state, error
                 continue
             self.wrote(commit)

@@ -11,24 +11,27 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import pytest
 
 from bough import aio
-from bough.aio import AsyncConversationBranchManager, manager, section, threads
+from bough.aio import AsyncConversationBranchManager, calls, section, threads, verbs
 from bough.errors import (
     BranchExistsError,
     BranchNotFoundError,
     InvalidMessageError,
     InvalidRequestError,
+    MergeConflictError,
     SessionLockedError,
     SessionNotFoundError,
     StoreUnavailableError,
 )
 from bough.imports import IncomingBranch, IncomingMessage
 from bough.manager import ConversationBranchManager
+from bough.merge import Part, Sides, append, three_way
 from bough.model import Append, Change, Commit, Message
 from bough.stores import open_store
 from bough.stores.base import Store
@@ -37,9 +40,22 @@ T = TypeVar("T")
 WAIT = 20.0
 """Seconds after which something that should have come about has not."""
 API = Path(__file__).parent.parent.parent / "docs" / "api.md"
-SYNCHRONOUS = {"on", "once", "off", "get_current_branch_id", "lock"}
-"""What only looks at the manager itself. ``lock()`` is awaited by ``async with``."""
-PUBLIC = {name: value for name, value in vars(ConversationBranchManager).items() if not name.startswith("_")}
+SYNCHRONOUS = {"on", "once", "off", "get_current_branch_id", "lock", "operations"}
+"""What only looks at the manager itself. ``lock()`` is awaited by ``async with``, ``operations()`` by ``async for``."""
+
+
+def public(cls: type) -> dict[str, Any]:
+    """What a class and those it is made of define, by name."""
+    return {
+        name: value
+        for each in reversed(cls.__mro__[:-1])
+        for name, value in vars(each).items()
+        if not name.startswith("_")
+    }
+
+
+PUBLIC = public(ConversationBranchManager)
+MINE = public(AsyncConversationBranchManager)
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -61,7 +77,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def opened(folder: Path | Store, session_id: str = "talk") -> manager.Opening[AsyncConversationBranchManager]:
+def opened(folder: Path | Store, session_id: str = "talk") -> calls.Opening[AsyncConversationBranchManager]:
     return AsyncConversationBranchManager.open(session_id, store=folder)
 
 
@@ -130,7 +146,7 @@ def test_the_public_names() -> None:
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_each_public_name_is_there_with_the_same_signature_and_documented(name: str) -> None:
-    mine = vars(AsyncConversationBranchManager).get(name)
+    mine = MINE.get(name)
     assert mine is not None, f"add {name} to AsyncConversationBranchManager"
     assert mine.__doc__
     if isinstance(PUBLIC[name], property):
@@ -141,12 +157,18 @@ def test_each_public_name_is_there_with_the_same_signature_and_documented(name: 
         assert inspect.iscoroutinefunction(mine) == (name not in SYNCHRONOUS)
         theirs = inspect.signature(PUBLIC[name], eval_str=True)
         ours = inspect.signature(mine, eval_str=True)
-        assert list(ours.parameters.values()) == list(theirs.parameters.values())
-        if name == "lock":
+        assert parameters(ours) == parameters(theirs)
+        if name in ("lock", "operations"):
             assert str(ours).replace("Async", "") == str(theirs)
         else:
             assert ours.return_annotation == theirs.return_annotation
     assert re.search(rf"`{name}\b", chapter("Methods") + chapter("asyncio")), f"add {name} to docs/api.md"
+
+
+def parameters(signature: inspect.Signature) -> list[inspect.Parameter]:
+    """Those of a signature; a function that does nothing, by default, is as good as any other."""
+    found = signature.parameters.values()
+    return [each.replace(default=callable) if inspect.isfunction(each.default) else each for each in found]
 
 
 def chapter(title: str) -> str:
@@ -158,8 +180,7 @@ def returns(function: Any) -> object:
 
 
 def test_there_is_nothing_else() -> None:
-    names = {name for name in vars(AsyncConversationBranchManager) if not name.startswith("_")}
-    assert names - set(PUBLIC) == {"open"}
+    assert MINE.keys() - PUBLIC.keys() == {"open"}
     theirs = inspect.signature(ConversationBranchManager, eval_str=True).parameters
     assert inspect.signature(AsyncConversationBranchManager.open, eval_str=True).parameters == theirs
     for name in (*SYNCHRONOUS, "session_id", "store", "open", *aio.__all__):
@@ -195,7 +216,115 @@ async def every_verb(talk: AsyncConversationBranchManager) -> set[str]:
     assert "side" in await talk.format_branches()
     assert "try" in await talk.format_branch_tree()
     assert await talk.search("nothing such") == []
-    return set(every_verb.__code__.co_names) & set(PUBLIC) - SYNCHRONOUS
+    await every_new_verb(talk)
+    called = {*every_verb.__code__.co_names, *every_new_verb.__code__.co_names}
+    return called & set(PUBLIC) - SYNCHRONOUS
+
+
+async def every_new_verb(talk: AsyncConversationBranchManager) -> None:
+    await talk.checkout("main")
+    await talk.add_messages([{"n": 5}, {"n": 6}])
+    assert (await talk.fork_from("From", "main:1")).record.length == 1
+    await talk.checkout("main")
+    await talk.edit_message(1, {"n": 7})
+    await talk.remove_messages(2)
+    assert await talk.read_messages((await talk.resolve("main~1")).history) == [{"n": 0}, {"n": 7}]
+    before, after = await talk.resolve_range("from..")
+    assert (before.branch_id, after.branch_id) == ("from", "main")
+    assert await talk.twins(await talk.diff("from")) == ()
+    assert await talk.check() == []
+    assert (await talk.origin("main:2")).written_on == "main"
+    assert (await talk.stats()).messages > 3
+    await talk.reset(2)
+    assert [operation.kind async for operation in talk.operations("main")][:3] == ["reset", "remove", "edit"]
+    assert (await talk.undo()).kind == (await talk.redo()).kind == "reset"
+    assert (await talk.repair()).problems == []
+    assert await talk.revert(await anext(number async for number in numbers_of(talk, "edit"))) is not None
+    assert (await talk.cherry_pick("from..try", "side:-1")).length >= 2
+    assert (await talk.merge("from", "three-way", preview=True)).operation is None
+    await talk.delete_branch("in")
+    assert list(await talk.deleted_branches()) == ["in", "less"]
+    assert (await talk.restore_branch("in", "back")).id == "back"
+    assert (await talk.set_branch_metadata({"x": 1})).metadata == {"x": 1}
+    assert (await talk.tag("v1")).branch_id == "main"
+    assert list(await talk.tags()) == ["v1"]
+    await talk.untag("v1")
+    assert await talk.set_session_metadata({"title": "T"}) == await talk.session_metadata() == {"title": "T"}
+    assert (await talk.fsck()).findings == ()
+    assert (await talk.gc(keep=timedelta(0), dry_run=True)).operation is None
+    assert (await talk.purge("main:1", dry_run=True)).messages == 1
+
+
+async def numbers_of(talk: AsyncConversationBranchManager, kind: str) -> AsyncIterator[int]:
+    async for operation in talk.operations():
+        if operation.kind == kind:
+            yield operation.number
+
+
+def test_what_a_verb_is_given_to_call_runs_in_its_thread(folder: Path) -> None:
+    """Invariant 7."""
+
+    async def main() -> None:
+        threads: list[str] = []
+
+        def note(*_: object) -> Any:
+            threads.append(threading.current_thread().name)
+            assert asyncio._get_running_loop() is None
+            return "ours"
+
+        def strategy(sides: Sides) -> list[Part]:
+            note()
+            assert sides.read(sides.source.history)
+            return [*append(sides), {"n": 9}]
+
+        async with opened(folder) as talk:
+            await talk.add_messages([{"n": 0}, {"n": 1}])
+            await talk.fork("side")
+            await talk.edit_message(0, {"n": 2})
+            await talk.checkout("main")
+            await talk.edit_message(0, {"n": 3})
+            with pytest.raises(MergeConflictError):
+                await talk.merge("side", "three-way")
+            await talk.merge("side", three_way(note))
+            assert await talk.get_messages() == [{"n": 3}, {"n": 1}]
+            await talk.merge("side", strategy)
+            assert (await talk.get_messages())[-1] == {"n": 9}
+            await talk.stats(note)
+        assert len(threads) > 2
+        assert set(threads) == {"bough-aio"}
+
+    run(main)
+
+
+@pytest.mark.parametrize("kind", ["memory", "json", "sqlite"])
+def test_operations_are_read_as_far_as_they_are_asked_for(tmp_path: Path, kind: str) -> None:
+    """Invariant 7. In blocks, each in a thread; what is done meanwhile may come in between."""
+
+    async def main() -> None:
+        store = Watched(open_store("memory:" if kind == "memory" else f"{kind}:{tmp_path / 'store'}"))
+        many = verbs._BLOCK * 2 + 3
+        async with opened(cast("Store", store)) as talk:
+            for number in range(many):
+                await talk.rename_branch("main", f"Name {number}")
+            seen: list[int] = []
+            async for operation in talk.operations():
+                if not seen:
+                    await talk.rename_branch("main", "Another")
+                seen.append(operation.number)
+            assert seen == list(range(many + 1, 0, -1))
+            async for operation in talk.operations("main"):
+                assert operation.number == many + 2
+                break
+            assert [operation async for operation in talk.operations("none")] == []
+            log = talk.operations()
+            await anext(log)
+        with pytest.raises(StoreUnavailableError):
+            async for _ in talk.operations():
+                pass
+        assert threading.current_thread() not in store.threads
+        store.store.close()
+
+    run(main)
 
 
 def test_every_verb_and_none_touches_the_store_on_the_loops_thread(folder: Path) -> None:
@@ -438,7 +567,7 @@ def test_a_cancelled_open_leaves_nothing_open(folder: Path, monkeypatch: pytest.
 
     closed = threading.Semaphore(0)
     store = Owned(open_store(folder))
-    monkeypatch.setattr(manager, "open_store", lambda _: store)
+    monkeypatch.setattr(calls, "open_store", lambda _: store)
 
     async def main() -> None:
         async def enter() -> None:
@@ -484,7 +613,7 @@ def test_many_tasks_lose_nothing(folder: Path) -> None:
 
             before = threading.active_count()
             await asyncio.gather(*(work(task) for task in range(50)))
-            assert threading.active_count() <= before + manager._WRITING + 2
+            assert threading.active_count() <= before + calls._WRITING + 2
         found = numbers(folder)
         assert sorted(found) == [100 * task + number for task in range(50) for number in range(20)]
         for task in range(50):
@@ -528,7 +657,7 @@ def test_a_reader_does_not_wait_for_writers(folder: Path) -> None:
         async with watched(folder) as (talk, store):
             store.gate.clear()
             adding = [asyncio.create_task(talk.add_message({"n": n})) for n in range(100)]
-            await store.come(manager._WRITING)
+            await store.come(calls._WRITING)
             assert not store.arrived.acquire(blocking=False), "no more of them have a thread"
             assert await talk.get_messages() == []
             store.gate.set()
@@ -600,8 +729,8 @@ def test_what_has_begun_goes_on_and_what_has_not_is_not_done(folder: Path) -> No
         async with watched(folder) as (talk, store):
             talk.on("branch:created", lambda payload: heard.append(payload["id"]))
             store.gate.clear()
-            begun = [asyncio.create_task(talk.create_branch(str(n), "Name")) for n in range(manager._WRITING)]
-            await store.come(manager._WRITING)
+            begun = [asyncio.create_task(talk.create_branch(str(n), "Name")) for n in range(calls._WRITING)]
+            await store.come(calls._WRITING)
             waiting = [asyncio.create_task(talk.create_branch(f"w{n}", "Name")) for n in range(10)]
             await asyncio.sleep(0)
             for task in begun + waiting:
@@ -610,7 +739,7 @@ def test_what_has_begun_goes_on_and_what_has_not_is_not_done(folder: Path) -> No
             assert all(task.cancelled() for task in begun + waiting)
             store.gate.set()
             await talk.close()
-            assert sorted(heard) == [str(n) for n in range(manager._WRITING)]
+            assert sorted(heard) == [str(n) for n in range(calls._WRITING)]
         with ConversationBranchManager("talk", store=folder) as found:
             assert {branch.id for branch in found.get_all_branches()} == {"main", *heard}
 
@@ -835,7 +964,7 @@ def test_a_handler_may_use_the_manager_and_close_it(folder: Path) -> None:
     """Invariant 4. More of them at a time than there are threads for a manager."""
 
     async def main() -> None:
-        many = 3 * manager._WRITING
+        many = 3 * calls._WRITING
         async with opened(folder) as talk:
 
             async def use(payload: dict[str, Any]) -> None:
@@ -928,9 +1057,7 @@ def test_inside_a_session_lock(folder: Path) -> None:
                 seen.append(number)
 
             release = asyncio.Event()
-            waiting = asyncio.gather(
-                *(after(release, add, number) for number in range(100, 100 + 3 * manager._WRITING))
-            )
+            waiting = asyncio.gather(*(after(release, add, number) for number in range(100, 100 + 3 * calls._WRITING)))
             async with asyncio.timeout(8), lock:  # less than a store waits for a lock
                 release.set()
                 await asyncio.sleep(0)
@@ -945,7 +1072,7 @@ def test_inside_a_session_lock(folder: Path) -> None:
                 assert await lock.check()
                 assert sorted(seen) == list(range(11))
             await waiting
-            assert len(numbers(folder)) == 11 + 3 * manager._WRITING
+            assert len(numbers(folder)) == 11 + 3 * calls._WRITING
 
     run(main)
 
@@ -968,7 +1095,7 @@ def test_a_section_keeps_others_out_and_lets_in_what_belongs_to_it(folder: Path,
                 await talk.add_message({"by": name})
                 order.append(name)
 
-            tasks = [asyncio.create_task(outside(f"outside {n}")) for n in range(3 * manager._WRITING)]
+            tasks = [asyncio.create_task(outside(f"outside {n}")) for n in range(3 * calls._WRITING)]
             async with asyncio.timeout(8), talk.lock():
                 release.set()
                 await asyncio.sleep(0)

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bough.attributes import tags_of
 from bough.codec import encode_found
+from bough.history import subtract, union
 from bough.manager import ConversationBranchManager
 from bough.model import BranchRecord, Operation, Tip, replace
 from bough.stores import open_store
@@ -50,15 +52,22 @@ def talk(store: Store, session: str = SESSION) -> ConversationBranchManager:
 
 
 def whole(store: Store, session: str = SESSION) -> object:
-    """All of a session but for tips: branches, HEAD, operations, and the bytes of every message there ever was."""
+    """All of a session but for tips: branches, HEAD, tags and metadata, operations, and the bytes of every message
+    there ever was, but for those that were given up."""
     state = store.load(session)
     operations = list(store.operations(session))
+    freed = union(*(entry.freed for entry in operations))
+    histories = [record.history for record in state.branches.values()]
+    histories += [record.history for entry in operations for record in records_of(entry)]
+    histories += [tag.history for tag in tags_of(state.attributes).values()]
     messages: dict[object, list[bytes]] = {}
-    for record in [*state.branches.values(), *(each for entry in operations for each in records_of(entry))]:
-        if record.history not in messages:
-            messages[record.history] = [encode_found(message) for message in store.read(session, record.history)]
+    for history in histories:
+        left = subtract(history, freed)
+        if left not in messages:
+            messages[left] = [encode_found(message) for message in store.read(session, left)]
     branches = {id_: without_tip(record) for id_, record in state.branches.items()}
-    return branches, state.head, state.last_operation, [plain(each) for each in operations], messages
+    log = [plain(each) for each in operations]
+    return branches, state.head, state.last_operation, dict(state.attributes), log, freed, messages
 
 
 def records_of(operation: Operation) -> list[BranchRecord]:
@@ -74,7 +83,7 @@ def plain(operation: Operation) -> object:
         (each.id, each.before and without_tip(each.before), each.after and without_tip(each.after))
         for each in operation.branches
     )
-    return replace(operation, branches=()), dict(operation.detail), changes
+    return replace(operation, branches=(), attributes=None), dict(operation.detail), operation.attributes, changes
 
 
 def files(folder: Path) -> dict[str, tuple[bytes, int]]:

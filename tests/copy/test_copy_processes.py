@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from copy_kit import SESSION, in_child, place, say, status_of, talk, whole
 
-from bough import copying
-from bough.copying import copy_session
+from bough.copying import blocks, copy_session
 from bough.history import starts_with
 from bough.manager import ConversationBranchManager
 from bough.model import Append, Change, Commit, Graft
@@ -114,8 +113,8 @@ def test_killed_at_any_moment_again_and_again_it_completes(
             manager.add_messages([say(f"{n}, {each} " + "x" * 500) for each in range(400)])
             manager.fork(f"f{n}")
             manager.set_messages(manager.get_messages()[5:])
-    monkeypatch.setattr(copying, "BLOCK", 50)  # so that there are many moments
-    monkeypatch.setattr(copying, "BLOCK_BYTES", 50_000)
+    monkeypatch.setattr(blocks, "BLOCK", 50)  # so that there are many moments
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 50_000)
     killed = 0
     for _ in range(12):
         reading, writing = os.pipe()

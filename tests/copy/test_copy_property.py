@@ -44,8 +44,21 @@ verbs = st.one_of(
     ids.map(lambda id_: lambda manager: manager.delete_branch(id_)),
     st.builds(lambda id_, name: lambda m: m.rename_branch(id_, name), ids, ids),
     st.just(lambda manager: manager.undo()),
+    st.just(lambda manager: manager.redo()),
+    st.builds(lambda at, new: lambda m: m.edit_message(at, new[0]), index, messages),
+    st.builds(lambda at, stop: lambda m: m.remove_messages(at, stop), index, index),
+    ids.map(lambda id_: lambda manager: manager.restore_branch(id_)),
+    st.builds(lambda name, at: lambda m: m.tag(f"tag {name}", f"HEAD:{at}"), ids, index),
+    ids.map(lambda name: lambda manager: manager.untag(f"tag {name}")),
+    st.builds(lambda id_, value: lambda m: m.set_branch_metadata({"x": value}, branch_id=id_), ids, index),
+    index.map(lambda value: lambda manager: manager.set_session_metadata({"x": value or None})),
 )
-programs = st.lists(st.tuples(verbs, st.booleans()), min_size=1, max_size=25)
+giving_up = st.one_of(
+    index.map(lambda count: lambda manager: manager.gc(keep_operations=count)),
+    st.builds(lambda id_, at: lambda m: m.purge(f"{id_}:{at + 1}"), ids, index),
+    st.builds(lambda one, other: lambda m: m.purge(f"{one}..{other}"), ids, ids),
+)
+programs = st.lists(st.tuples(st.one_of(verbs, verbs, giving_up), st.booleans()), min_size=1, max_size=25)
 
 
 def run(program: list[tuple[Callable[[Any], object], bool]], source: Store, after: Callable[[], None]) -> None:
@@ -87,6 +100,45 @@ def test_a_copy_made_again_and_again_is_the_session(kind: str) -> None:
             copy.close()
 
     holds()
+
+
+@pytest.mark.parametrize("second", ["memory", "json", "sqlite"])
+@pytest.mark.parametrize("first", ["memory", "json", "sqlite"])
+def test_what_was_shown_before_is_shown_after(first: str, second: str) -> None:
+    """Of every pair of stores: branches, tags and metadata, in the copy and still in the source."""
+
+    @settings(max_examples=8, deadline=None)
+    @given(program=programs)
+    def holds(program: list[tuple[Callable[[Any], object], bool]]) -> None:
+        with TemporaryDirectory() as folder:
+            source, copy = place(first, Path(folder), "source"), place(second, Path(folder), "copy")
+
+            def copied() -> None:
+                before = shown(source)
+                copy_session(source, copy, SESSION)
+                assert shown(copy) == shown(source) == before
+
+            run(program, source, copied)
+            assert whole(copy) == whole(source)
+            source.close()
+            copy.close()
+
+    holds()
+
+
+def shown(store: Store) -> object:
+    with ConversationBranchManager(SESSION, store=store) as manager:
+        branches = [
+            (each.id, each.name, each.metadata, list(map(encode, each.messages))) for each in manager.get_all_branches()
+        ]
+        tags = {name: list(map(encode, manager.read_messages(tag.history))) for name, tag in manager.tags().items()}
+        return (
+            branches,
+            tags,
+            manager.session_metadata(),
+            manager.get_current_branch_id(),
+            list(manager.deleted_branches()),
+        )
 
 
 def undo_everywhere(stores: list[Store]) -> bool:

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from copy_kit import SESSION, files, place, say, talk, whole
 
-from bough import copying
 from bough.codec import encode
-from bough.copying import copy_session
+from bough.copying import blocks, copy_session
 from bough.errors import (
     BranchMovedError,
     CorruptBranchError,
@@ -220,8 +219,8 @@ def test_what_cannot_be_copied_is_said(here: Store, there: Store) -> None:
 
 
 def test_big_histories_go_in_blocks(here: Store, there: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copying, "BLOCK_BYTES", 2000)
-    monkeypatch.setattr(copying, "BLOCK", 50)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(blocks, "BLOCK", 50)
     manager = ConversationBranchManager(SESSION, store=here)
     manager.add_messages([say(f"{n} " + "x" * (n % 70)) for n in range(700)])
     manager.set_messages(manager.get_messages()[300:])
@@ -251,7 +250,7 @@ def test_a_copy_of_a_copy_in_json_leaves_nothing_behind(
     here: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was sent ahead and waited in the attic is gone once it stands in a document."""
-    monkeypatch.setattr(copying, "BLOCK_BYTES", 500)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 500)
     ConversationBranchManager(SESSION, store=here).add_messages([say(f"{n}") for n in range(500)])
     store = place("json", tmp_path, "there")
     copy_session(here, store, SESSION)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from manager_kit import kinds, say, texts
 
-from bough.branch import MergeResult
 from bough.errors import BranchNotFoundError, InvalidRequestError
 from bough.manager import ConversationBranchManager
 from bough.testing.contract import StoreFactory
@@ -24,7 +23,9 @@ def test_append_brings_what_the_target_does_not_hold(manager: ConversationBranch
     manager.checkout("main")
     manager.add_messages(say("c"))
     result = manager.merge("side")
-    assert result == MergeResult(source="side", target="main", strategy="append", added=2, removed=0, operation=4)
+    assert (result.source, result.target, result.strategy) == ("side", "main", "append")
+    assert (result.added, result.removed, result.operation, result.conflicts) == (2, 0, 4, ())
+    assert manager.read_messages(result.diff.only_after) == say("s1", "s2")
     assert texts(manager) == ["a", "b", "c", "s1", "s2"]
     assert texts(manager, "side") == ["a", "b", "s1", "s2"]
 
@@ -116,6 +117,7 @@ def test_the_operation_records_where_the_messages_came_from(manager: Conversatio
     assert newest.kind == "merge"
     assert dict(newest.detail) == {
         "source": "side",
+        "target": "main",
         "strategy": "append",
         "source_history": [[piece.segment, piece.start, piece.stop] for piece in source],
     }

@@ -14,7 +14,7 @@ from bough.imports import IncomingBranch, IncomingMessage
 from bough.manager import ConversationBranchManager as Manager
 from bough.model import Append, BranchChange, Drop, Operation, Put, Tip, replace
 from bough.testing.contract import StoreFactory, said
-from bough.undo import invert
+from bough.undo import Found, invert
 
 OPERATIONS: dict[str, Callable[[Manager], object]] = {
     "create": lambda manager: manager.create_branch("new", "New", "side", 1),
@@ -130,6 +130,24 @@ def test_a_place_that_was_given_out_is_not_given_out_again(talk: Manager) -> Non
     assert texts(talk) == ["a", "b", "c", "d"]
 
 
+def test_a_branch_that_was_back_for_a_while_and_grew_gives_no_place_out_again(talk: Manager) -> None:
+    side = "side"
+    talk.delete_branch(side)
+    deleted = next(talk.operations()).number
+    talk.restore_branch(side)
+    talk.checkout(side)
+    talk.add_messages(say("t"))
+    talk.checkout("main")
+    talk.merge(side)
+    talk.undo(deleted + 1)
+    talk.undo(deleted)
+    assert texts(talk, side) == ["a", "s"]
+    talk.checkout(side)
+    talk.add_messages(say("u"))
+    assert texts(talk, side) == ["a", "s", "u"]
+    assert texts(talk, "main") == ["a", "b", "c", "s", "t"]
+
+
 def test_undo_by_another_process_moves_head_but_not_this_manager(talk: Manager, store_factory: StoreFactory) -> None:
     talk.checkout("side")
     other = Manager("talk", store=store_factory())
@@ -165,9 +183,19 @@ def test_nothing_to_undo(manager: Manager) -> None:
     assert kinds(manager) == ["init"]
 
 
-@pytest.mark.parametrize("how", ["history", "name", "metadata", "gone"])
-def test_undo_refuses_where_another_program_changed_the_branch(talk: Manager, how: str) -> None:
+@pytest.mark.parametrize("how", ["history", "metadata"])
+def test_undo_keeps_what_another_program_changed_beside_it(talk: Manager, how: str) -> None:
     """As if by another program: an operation that cannot be undone itself."""
+    talk.rename_branch("side", "Renamed")
+    record = talk.store.load("talk").branches["side"]
+    talk.store.commit("talk", change("external-edit", put_again(record, **{how: FOREIGN[how]})))
+    assert talk.undo().kind == "rename"
+    record = talk.store.load("talk").branches["side"]
+    assert (record.name, getattr(record, how)) == ("Side", FOREIGN[how])
+
+
+@pytest.mark.parametrize("how", ["name", "gone"])
+def test_undo_refuses_where_another_program_changed_the_branch(talk: Manager, how: str) -> None:
     talk.merge("side")
     talk.rename_branch("side", "Renamed")
     record = talk.store.load("talk").branches["side"]
@@ -207,6 +235,6 @@ def test_a_head_that_leads_to_what_an_undo_drops_goes_to_main(talk: Manager) -> 
         head_after="main",
         branches=(BranchChange(id="side", before=None, after=side),),
     )
-    undo = invert(created, replace(state, head="side"))
+    undo = invert(Found(created, created, (), (), {}), replace(state, head="side"))
     assert undo.head == "main"
     assert undo.drops == (Drop(branch_id="side", expected=side.version),)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from cli_kit import Bough, talk
+from cli_kit import Bough, talk, without_ids
 
 from bough import ConversationBranchManager, errors
 from bough.cli import SECTIONS
@@ -14,6 +14,10 @@ from bough.cli.failures import EXIT_CODES
 from bough.model import LockInfo
 
 DOCS = Path(__file__).parents[2] / "docs"
+MERGE = {"source", "target", "strategy", "preview", "added", "removed", "stat", "conflicts", "operation"}
+STATS = {"branches", "archived", "tags", "operations", "messages", "copies", "bytes", "copied_bytes", "saved_bytes"}
+STATS |= {"shared", "tool_calls", "roles"}
+PURGE = {"messages", "branches", "tags", "other_wordings", "dry_run", "operation"}
 BRANCH = {"id", "name", "length", "parent_id", "parent_message_index", "created_at", "updated_at", "metadata"}
 
 
@@ -25,7 +29,7 @@ def bough(tmp_path: Path) -> Bough:
 @pytest.mark.parametrize(
     ("args", "command", "keys"),
     [
-        (("sessions",), "sessions", {"sessions"}),
+        (("sessions",), "sessions", {"sessions", "hidden"}),
         (("sessions", "--deleted"), "sessions", {"deleted"}),
         (("sessions", "rename", "default", "x"), "sessions rename", {"from", "to"}),
         (("sessions", "delete", "default"), "sessions delete", {"deleted", "kept_as"}),
@@ -40,10 +44,40 @@ def bough(tmp_path: Path) -> Bough:
         (("log", "--graph", "--all"), "log", {"session", "head", "messages"}),
         (("show",), "show", {"session", "branch", "messages"}),
         (("show", "main:1"), "show", {"session", "branch", "number", "message"}),
-        (("merge", "ideas"), "merge", {"session", "source", "target", "strategy", "added", "removed", "operation"}),
+        (("merge", "ideas"), "merge", {"session", *MERGE}),
+        (("merge", "ideas", "--preview"), "merge", {"session", *MERGE, "hunks"}),
+        (("diff", "ideas"), "diff", {"session", "before", "after", "ancestor", "stat", "hunks", "twins"}),
+        (("diff", "ideas", "--stat"), "diff", {"session", "before", "after", "ancestor", "stat"}),
+        (
+            ("origin", "ideas:3"),
+            "origin",
+            {"session", "id", "branch", "written_on", "came_by", "original", "stands_for", "message"},
+        ),
+        (("tag",), "tag", {"session", "tags"}),
+        (("tag", "v1"), "tag", {"session", "tag"}),
         (("rename", "ideas", "x"), "rename", {"session", "branch"}),
         (("delete", "ideas"), "delete", {"session", "deleted", "head"}),
+        (("edit", "1", "x"), "edit", {"session", "branch", "number", "operation"}),
+        (("remove", "1"), "remove", {"session", "branch", "removed", "operation"}),
+        (("reset", "1"), "reset", {"session", "branch", "added", "removed", "operation"}),
+        (("cherry-pick", "ideas"), "cherry-pick", {"session", "branch", "added", "operation"}),
         (("undo",), "undo", {"session", "operation", "kind", "at", "branches", "head"}),
+        (("undo", "2"), "undo", {"session", "operation", "kind", "at", "branches", "head"}),
+        (("redo",), "redo", {"session", "operation", "kind", "at", "branches", "head"}),
+        (("revert", "4"), "revert", {"session", "reverted", "operation", "branches"}),
+        (("ops",), "ops", {"session", "operations"}),
+        (("ops", "--show", "1"), "ops", {"session", "operation"}),
+        (("branch", "list", "--deleted"), "branch list", {"session", "deleted"}),
+        (("branch", "restore", "gone"), "branch restore", {"session", "restored", "branch"}),
+        (("help", "revisions"), "help", {"topic", "text"}),
+        (("describe",), "describe", {"session", "branch", "metadata"}),
+        (("describe", "--whole-session", "--title", "x"), "describe", {"session", "branch", "metadata"}),
+        (("stats",), "stats", {"session", *STATS}),
+        (("check",), "check", {"session", "revision", "problems"}),
+        (("check", "--repair"), "check", {"session", "revision", "problems", "removed", "new", "left"}),
+        (("fsck",), "fsck", {"sessions", "worst"}),
+        (("gc", "--keep", "0d"), "gc", {"sessions", "failed", "dry_run"}),
+        (("purge", "main", "--yes"), "purge", {"session", *PURGE}),
         (("path",), "path", {"session", "branch", "path"}),
         (("completion", "zsh"), "completion", {"shell", "script"}),
         (("import", "one.jsonl"), "import", {"found", "new", "defects"}),
@@ -57,6 +91,12 @@ def test_answers_have_the_documented_shape(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     Path("one.jsonl").write_text('{"messages": []}')
     talk(bough)
+    bough("edit", "4", "FOUR")
+    if command in ("redo", "branch restore"):
+        bough("branch", "create", "gone")
+        bough("delete", "gone")
+    if command == "redo":
+        bough("undo")
     answer = bough.json(*args)
     assert answer.keys() == {"bough", "command", "warnings", *keys}
     assert answer["command"] == command
@@ -121,7 +161,7 @@ def test_errors_as_json_stand_on_stdout_alone(bough: Bough, args: tuple[str, ...
 def test_each_kind_of_error_has_its_exit_code(
     bough: Bough, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
 ) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise error
 
     bough("add", "user", "one")
@@ -143,7 +183,7 @@ def test_the_documented_exit_codes_are_the_real_ones() -> None:
 
 
 def test_a_mistake_of_our_own_is_not_hidden(bough: Bough, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise KeyError("oops")
 
     bough("add", "user", "one")
@@ -153,7 +193,7 @@ def test_a_mistake_of_our_own_is_not_hidden(bough: Bough, monkeypatch: pytest.Mo
 
 
 def test_ctrl_c_is_130(bough: Bough, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     bough("add", "user", "one")
@@ -175,6 +215,17 @@ def test_ctrl_c_is_130(bough: Bough, monkeypatch: pytest.MonkeyPatch) -> None:
         ("rename", "main", "x"),
         ("delete", "x"),
         ("undo",),
+        ("redo",),
+        ("revert", "1"),
+        ("ops",),
+        ("ops", "--show", "1"),
+        ("edit", "1", "x"),
+        ("remove", "1"),
+        ("reset", "1"),
+        ("cherry-pick", "main"),
+        ("fork", "x", "--from", "main"),
+        ("branch", "restore", "x"),
+        ("branch", "list", "--deleted"),
     ],
 )
 def test_what_needs_a_session_makes_none(bough: Bough, args: tuple[str, ...]) -> None:
@@ -208,7 +259,7 @@ def test_a_broken_document_is_a_warning_and_its_branch_an_error(bough: Bough) ->
     file = bough.store / "default" / "ideas.json"
     file.write_bytes(b'{"id": "ideas", \x1b')
     result = bough("log", "--oneline", "-n", "1")
-    assert result.stdout == "4 assistant (HEAD -> main) four\n"
+    assert without_ids(result.stdout) == "4 assistant (HEAD -> main) four\n"
     assert result.stderr.startswith(f"warning: {file}: ")
     assert "\x1b" not in result.stderr
     [warning] = bough.json("branch")["warnings"]
@@ -289,7 +340,7 @@ def test_branch_arguments_are_completed_from_the_session(bough: Bough) -> None:
     assert completed("bough switch i") == ["ideas"]
     assert sorted(completed("bough branch create x --from ")) == ["ideas", "main"]
     assert completed("bough --session other switch ") == []
-    assert completed("bough re") == ["rename"]
+    assert completed("bough rena") == ["rename"]
 
 
 def test_every_command_and_option_is_documented() -> None:

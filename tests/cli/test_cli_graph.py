@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from bough.cli.graph import EmptyRow, FoldRow, GapRow, MessageRow, Row, lay_out
-from bough.model import BranchRecord, History, Piece, Tip
+from bough.model import BranchRecord, Edit, History, Piece, Tip
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def record(name: str, *pieces: tuple[str, int, int], minute: int = 0) -> BranchRecord:
+def record(name: str, *pieces: tuple[str, int, int], minute: int = 0, edits: tuple[Edit, ...] = ()) -> BranchRecord:
     history: History = tuple(Piece(*piece) for piece in pieces)
     at = BEGIN + timedelta(minutes=minute)
-    return BranchRecord(id=name, name=name, history=history, tip=Tip(name, 99), created_at=at, updated_at=at)
+    return BranchRecord(
+        id=name, name=name, history=history, tip=Tip(name, 99), created_at=at, updated_at=at, edits=edits
+    )
 
 
 def drawn(*records: BranchRecord, only: list[str] | None = None, fold: int | None = None) -> list[str]:
@@ -97,6 +99,28 @@ def test_a_message_whose_owner_is_gone_is_at_home_where_it_is_met_first() -> Non
         "",
         "* 2 gone0 (other) from main",
         "* 1 other0",
+    ]
+
+
+def test_what_a_fork_took_along_is_from_nowhere_though_what_is_before_it_was_edited_or_removed() -> None:
+    main = record("main", ("main", 0, 4), ("main", 5, 6))
+    edited = record(
+        "edited", ("main", 0, 1), ("edited", 1, 2), ("main", 2, 3), ("edited", 0, 1), ("main", 5, 6),
+        edits=(Edit("edited", 1, "main", 1),),
+    )  # fmt: skip
+    assert drawn(main, edited, only=["edited"]) == [
+        "* 5 main5 (edited) from main",
+        "* 4 edited0",
+        "* 3 main2",
+        "* 2 edited1",
+        "* 1 main0",
+    ]
+    removed = record("removed", ("main", 1, 3), ("removed", 0, 1), ("main", 3, 4), minute=1)
+    assert drawn(main, removed, only=["removed"]) == [
+        "* 4 main3 (removed) from main",
+        "* 3 removed0",
+        "* 2 main2",
+        "* 1 main1",
     ]
 
 

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
-from cli_kit import Bough
+from cli_kit import Bough, play
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_commands_answer_as_shown(tmp_path: Path) -> None:
-    bough = Bough(tmp_path / "store")
-    [block] = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-    steps = re.findall(r"^\$ bough (.*)\n((?:[^$].*\n)*)", block, re.MULTILINE)
-    assert len(steps) == block.count("$ ")
-    for line, shown in steps:
-        assert bough.out(*shlex.split(line)) == shown
+    assert play(Bough(tmp_path / "store"), README) == README.count("\n$ bough ") > 5
 
 
 def test_the_python_example_runs(

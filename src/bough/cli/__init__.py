@@ -27,12 +27,13 @@ from bough.cli.app import App, Group
 
 SECTIONS = {
     "Begin": ("demo", "import"),
-    "Converse": ("add", "show", "log"),
-    "Branch out": ("branch", "fork", "switch", "merge", "rename", "delete"),
-    "Take it back": ("undo",),
-    "Find things": ("search", "sessions", "path", "lock"),
-    "Keep it safe": ("copy",),
-    "Set up": ("completion",),
+    "Converse": ("add", "show", "log", "diff", "origin"),
+    "Branch out": ("branch", "fork", "switch", "merge", "tag", "rename", "delete"),
+    "Change what was said": ("edit", "remove", "reset", "cherry-pick"),
+    "Take it back": ("undo", "redo", "revert", "ops"),
+    "Find things": ("search", "sessions", "describe", "stats", "path", "lock"),
+    "Keep it safe": ("copy", "check", "fsck", "gc", "purge"),
+    "Set up": ("completion", "help"),
 }
 """Every command, grouped by what people do."""
 
@@ -46,7 +47,7 @@ class Bough(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = "import_" if cmd_name == "import" else cmd_name
+        module = "import_" if cmd_name == "import" else cmd_name.replace("-", "_")
         command: click.Command = import_module(f"bough.cli.commands.{module}").command
         return command
 

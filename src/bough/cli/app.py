@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bough.branch import ConversationBranch
     from bough.manager import ConversationBranchManager
     from bough.model import SessionState
+    from bough.revisions import Revision
     from bough.stores.base import Store
 
 JSON_VERSION = 1
@@ -110,6 +111,7 @@ def _global_options(*, after: bool) -> list[click.Parameter]:
         ),
         option(
             "--session",
+            type=SESSION,
             metavar="ID",
             envvar="BOUGH_SESSION",
             help="Which conversation.  [env: BOUGH_SESSION; default: default]",
@@ -167,43 +169,86 @@ class BranchType(click.ParamType[str]):
         app.json = True  # a warning must not get between the shell and what is typed
         try:
             with app.manager() as manager:
-                branches = manager.get_all_branches()
+                offered = self._offered(manager)
         except BoughError:
             return []
-        return [CompletionItem(each.id, help=each.name) for each in branches if each.id.startswith(incomplete)]
+        return [CompletionItem(name, help=told) for name, told in offered.items() if name.startswith(incomplete)]
+
+    def _offered(self, manager: ConversationBranchManager) -> dict[str, str]:
+        """What may be meant, each with what it is."""
+        return {branch.id: branch.name for branch in manager.get_all_branches()}
+
+
+class SessionType(click.ParamType[str]):
+    """A session, completed from the store."""
+
+    name = "session"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        from bough.errors import BoughError
+
+        app = ctx.ensure_object(App)
+        app.json = True
+        try:
+            with app.store() as store:
+                return [CompletionItem(each) for each in store.sessions() if each.startswith(incomplete)]
+        except BoughError:
+            return []
+
+
+SESSION = SessionType()
+
+
+class RevisionType(BranchType):
+    """A state of a conversation (:mod:`bough.revisions`), completed as far as it is a name."""
+
+    name = "revision"
+
+    def _offered(self, manager: ConversationBranchManager) -> dict[str, str]:
+        tags = dict.fromkeys(manager.tags(), "tag")
+        return {**super()._offered(manager), **tags, "HEAD": manager.get_current_branch_id()}
 
 
 BRANCH = BranchType()
-
-MIN_PREFIX = 4
-"""Characters of an id's beginning that can stand for it."""
+REVISION = RevisionType()
 
 
 def branch_id(manager: ConversationBranchManager, text: str) -> str:
-    """The id of the branch that ``text`` means: an id, else a name that only one branch has, else the beginning (4
-    characters or more) of only one id. ``InvalidRequestError`` where several fit, ``BranchNotFoundError`` where none.
-    """
-    from bough.errors import BranchNotFoundError, InvalidRequestError
+    """The id of the branch that ``text`` means (:meth:`bough.revisions.Names.branch`): an id, ``HEAD``, ``-``, a name,
+    the beginning of an id. ``AmbiguousRevisionError`` where several fit, ``BranchNotFoundError`` where none."""
+    from bough.errors import BranchNotFoundError
+    from bough.revisions import Names
     from bough.stores.base import check_id
 
+    check_id(text)
     state = manager.store.load(manager.session_id)
-    if text in state.branches or any(finding.branch_id == text for finding in state.findings):
+    if any(finding.branch_id == text for finding in state.findings):
         return text
-    by_name = sorted(record.id for record in state.branches.values() if record.name == text)
-    by_prefix = sorted(id_ for id_ in state.branches if id_.startswith(text)) if len(text) >= MIN_PREFIX else []
-    found = by_name or by_prefix
-    if len(found) > 1:
-        shown = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
-        raise InvalidRequestError(f"{text!r} could be several branches", hint=f"name one by its id: {shown}")
-    if not found:
-        raise BranchNotFoundError(manager.session_id, check_id(text))
-    return found[0]
+    current = manager.get_current_branch_id()
+    record = Names(state=state, current=current, operations=manager.operations).branch(text)
+    if record is not None:
+        return record.id
+    if text in ("HEAD", "@"):
+        return current
+    raise BranchNotFoundError(manager.session_id, text)
 
 
 def find_branch(manager: ConversationBranchManager, text: str | None) -> ConversationBranch:
     """The branch that ``text`` means, the current one if None."""
     wanted = manager.get_current_branch_id() if text is None else branch_id(manager, text)
     return manager.get_branch_history(wanted)[-1]
+
+
+def find_range(manager: ConversationBranchManager, text: str) -> tuple[Revision, Revision] | None:
+    """The two sides of ``A..B``, None where ``text`` is no range: an id and a tag may hold dots."""
+    from bough.attributes import tags_of
+
+    if ".." not in text:
+        return None
+    state = manager.store.load(manager.session_id)
+    return None if text in state.branches or text in tags_of(state.attributes) else manager.resolve_range(text)
 
 
 def branch_json(branch: ConversationBranch) -> dict[str, Any]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from click import style, unstyle
+from click import get_current_context, style, unstyle
 
+from bough.attributes import Tag, tags_of
 from bough.cli.graph import EmptyRow, FoldRow, Identity, MessageRow, Row, lay_out
 from bough.cli.messages import ROLE_COLOURS, role_of, text_of
 from bough.cli.text import count, first_line, fit, pad, plain, width_of
-from bough.history import normalise
-from bough.model import Message, Piece, SessionState
+from bough.history import identity, length, normalise, starts_with
+from bough.model import BranchRecord, Message, Piece, SessionState
 
 if TYPE_CHECKING:
     from bough.stores.base import Store
@@ -36,10 +39,13 @@ def draw_graph(
     only: Collection[str] | None = None,
     fold: bool = True,
     limit: int | None = None,
+    keep: Callable[[Row], bool] = lambda _: True,
+    hide: Collection[str] = (),
 ) -> Iterator[str]:
-    """The lines of ``log --graph``: the branches ``only`` (all if None), the newest ``limit`` messages, a line each."""
-    labels = Labels(state.branches, head)
-    rows = lay_out(state.branches, only=only, fold=FOLD if fold else None)
+    """The lines of ``log --graph``: the branches ``only`` (all if None), the newest ``limit`` messages, a line each, of
+    the rows to ``keep``; without the labels to ``hide``."""
+    labels = Labels(state.branches, head, tags=tags_of(state.attributes), hide=hide)
+    rows = filter(keep, lay_out(state.branches, only=only, fold=FOLD if fold else None))
     for block, messages in read_rows(store, state.session_id, rows, limit):
         digits = max((len(str(row.number)) for row in block if isinstance(row, MessageRow)), default=0)
         roles = {identity: role_label(message) for identity, message in messages.items()}
@@ -49,13 +55,13 @@ def draw_graph(
                 role = roles[row.identity]
                 start = (
                     f"{_columns(row.column, '●', joins=row.joins)} {style(str(row.number).rjust(digits), dim=True)} "
-                    f"{style_role(pad(role, role_width), role)}  {labels.of(row.tips)}{labels.origin(row.origin)}"
+                    f"{style_role(pad(role, role_width), role)}  {labels.of(row)}{labels.origin(row.origin)}"
                 )
                 yield start + fit_after(start, first_line(text_of(messages[row.identity])), width)
             elif isinstance(row, FoldRow):
                 yield _columns(row.column, "┊") + style(f"   · · {count(row.messages, 'message')}", dim=True)
             elif isinstance(row, EmptyRow):
-                yield f"{_columns(0, '○')} {labels.of(row.tips)}{style('no messages yet', dim=True)}"
+                yield f"{_columns(0, '○')} {labels.of(row)}{style('no messages yet', dim=True)}"
             else:
                 yield ""
 
@@ -94,6 +100,12 @@ def fit_after(start: str, text: str, width: int) -> str:
     return fit(text, max(width - width_of(unstyle(start)), 10))
 
 
+def has_colour() -> bool:
+    """Whether what is printed keeps its colours; :func:`click.echo` decides likewise."""
+    color = get_current_context().color
+    return sys.stdout.isatty() if color is None else color
+
+
 def _columns(left: int, glyph: str, *, joins: bool = False) -> str:
     """The lines of the columns to the ``left``, and ``glyph`` in the next one."""
     lines = [style("│ ", fg=_colour(at)) for at in range(left)]
@@ -107,26 +119,60 @@ def _colour(column: int) -> str:
 
 
 class Labels:
-    """Branch labels as git draws them. A long id is cut to a beginning that no other branch has."""
+    """Labels of branches and tags as git draws them. A long id is cut to a beginning that no other branch has.
 
-    def __init__(self, branches: Mapping[str, object], head: str) -> None:
+    ``hide`` are branches that do not really end where they seem to.
+    """
+
+    def __init__(
+        self,
+        branches: Mapping[str, BranchRecord],
+        head: str,
+        *,
+        tags: Mapping[str, Tag] = MappingProxyType({}),
+        hide: Collection[str] = (),
+    ) -> None:
         self._branches = branches
         self._head = head
+        self._hidden = hide
+        self._tags: dict[tuple[Identity, int], list[Tag]] = {}
+        for tag in tags.values():
+            if size := length(tag.history):
+                self._tags.setdefault((identity(tag.history, size - 1), size), []).append(tag)
+        self._edited = {edit[:2] for record in branches.values() for edit in record.edits}
 
-    def of(self, tips: Sequence[str]) -> str:
-        """``(HEAD -> main, other) ``; nothing without tips."""
-        if not tips:
-            return ""
+    def tags(self, row: MessageRow) -> list[str]:
+        """The tags that end with a message, and have before it what is there."""
+        found = self._tags.get((row.identity, row.number), ())
+        return [tag.name for tag in found if starts_with(self._branches[row.branch].history, tag.history)]
+
+    def is_edited(self, row: MessageRow) -> bool:
+        """Whether a message took another's place."""
+        return row.identity in self._edited
+
+    def edited(self, row: MessageRow) -> str:
+        return style("(edited)", fg="blue") + " " if self.is_edited(row) else ""
+
+    def tips(self, row: MessageRow | EmptyRow) -> list[str]:
+        """The branches that end with a message, the current one first."""
+        return sorted((name for name in row.tips if name not in self._hidden), key=lambda name: name != self._head)
+
+    def of(self, row: MessageRow | EmptyRow) -> str:
+        """``(HEAD -> main, other, tag: v1) ``; nothing where nothing ends."""
         shown = [
             style("HEAD -> ", fg="cyan", bold=True) + style(self.short(name), fg="green", bold=True)
             if name == self._head
             else style(self.short(name), fg="green", bold=True)
-            for name in sorted(tips, key=lambda name: name != self._head)
+            for name in self.tips(row)
         ]
+        if isinstance(row, MessageRow):
+            shown += [style(f"tag: {fit(plain(name), MAX_LABEL)}", fg="magenta", bold=True) for name in self.tags(row)]
+        if not shown:
+            return ""
         return style("(", fg="yellow") + style(", ", fg="yellow").join(shown) + style(")", fg="yellow") + " "
 
     def origin(self, name: str | None) -> str:
-        return "" if name is None else style(f"(from {self.short(name)}) ", fg="blue")
+        return "" if name is None else style(f"(from {self.short(name)})", fg="blue") + " "
 
     def short(self, name: str, *, mark: str = "…") -> str:
         """The id; of a long one the beginning, with ``mark`` behind it."""

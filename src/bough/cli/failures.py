@@ -9,7 +9,7 @@ import click
 
 from bough.cli.app import App
 from bough.cli.text import plain
-from bough.errors import BoughError, BranchMovedError, CorruptBranchError, SessionLockedError
+from bough.errors import BoughError, BranchMovedError, CorruptBranchError, MergeConflictError, SessionLockedError
 from bough.model import LockInfo
 
 EXIT_CODES: dict[type[Exception], int] = {BranchMovedError: 3, SessionLockedError: 4, CorruptBranchError: 5}
@@ -51,6 +51,10 @@ def _attributes(error: Exception) -> dict[str, Any]:
     for name, value in vars(error).items() if isinstance(error, BoughError) else ():
         if isinstance(value, LockInfo):
             found[name] = {"pid": value.pid, "hostname": value.hostname, "timestamp": value.timestamp}
+        elif isinstance(error, MergeConflictError) and name == "conflicts":
+            from bough.cli.conflicts import conflict_json
+
+            found[name] = [conflict_json(*each) for each in zip(error.numbers, value, strict=True)]
         elif isinstance(value, str | int | None):
             found[name] = value
     return found

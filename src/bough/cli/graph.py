@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
-from bough import history
+from bough import edits, history
 from bough.branch import MAIN
 from bough.model import BranchRecord, History, Piece
 
@@ -140,7 +140,7 @@ def _rows_of(part: _Part, homes: _Homes, fold: int | None) -> Iterator[Row]:
             number=run.start + offset,
             identity=identity,
             tips=tuple(run.tips) if offset == length else (),
-            origin=homes.origin(identity, run),
+            origin=homes.origin(identity, run, run.start + offset),
         )
         offset -= 1
 
@@ -228,6 +228,8 @@ class _Homes:
         self._ends: dict[str, Run] = {}
         self._holders: dict[str, list[tuple[int, int, Run]]] = {}
         self._owners = {record.tip.segment: name for name, record in branches.items()}
+        self._branches = branches
+        self._taken: dict[tuple[str, str], int] = {}
         self._paths: dict[str, set[Run]] = {}
         for run in _walk(root):
             self._parents.update((child, run) for child in run.children.values())
@@ -246,8 +248,9 @@ class _Homes:
             self._paths[branch_id] = path
         return self._paths[branch_id]
 
-    def origin(self, identity: Identity, run: Run) -> str | None:
-        """The branch that the message in this run was merged from; None where it is at home."""
+    def origin(self, identity: Identity, run: Run, number: int) -> str | None:
+        """The branch that the message in this run was merged from; None where it is at home, or was taken along when
+        the branch was made."""
         segment, position = identity
         holders = [holder for start, stop, holder in self._holders[segment] if start <= position < stop]
         if len(holders) < 2:
@@ -257,4 +260,14 @@ class _Homes:
         home = next((holder for holder in holders if holder in path), None)
         if home is None:
             home, owner = holders[0], holders[0].leader
-        return None if home is run else owner
+        return None if home is run or number <= self._taken_along(run.leader, owner) else owner
+
+    def _taken_along(self, branch_id: str, owner: str) -> int:
+        """How many messages a branch begins with that the other holds too, in whatever wording: the two may have edited
+        or removed some since, so that they stand apart in the tree."""
+        if (branch_id, owner) not in self._taken:
+            mine, other = self._branches[branch_id], self._branches[owner]
+            alone = edits.subtract(mine.history, mine.edits, other.history, other.edits)
+            index = history.index_of(mine.history, alone[0].segment, alone[0].start) if alone else mine.length
+            self._taken[branch_id, owner] = index or 0
+        return self._taken[branch_id, owner]

@@ -93,6 +93,13 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else plural}"
 
 
+def size(number: int) -> str:
+    """``512 bytes``, ``3.4 kB``, ``1.2 GB``."""
+    from rich.filesize import decimal
+
+    return decimal(number)
+
+
 def json_line(value: dict[str, Any]) -> bytes:
     """One line of UTF-8 JSON without its newline: values exact, driving characters as escapes."""
     from bough.codec import encode_found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -39,32 +38,10 @@ def command(app: App, role: str | None, text: str | None, message: str | None) -
 
 
 def _message(role: str | None, text: str | None, message: str | None) -> Message:
+    from bough.cli.given import parse_message, text_given
+
     if (role is None) == (message is None):
         raise click.UsageError("Give either ROLE [TEXT] or --message JSON.")
     if message is not None:
-        return _parse(_standard_input() if message == "-" else message)
-    if text is None:
-        text = _standard_input().removesuffix("\n").removesuffix("\r")
-    return {"role": role, "content": text}
-
-
-def _parse(text: str) -> Message:
-    from bough.codec import decode
-
-    try:
-        return decode(text.encode())
-    except ValueError as error:
-        raise click.UsageError(f"--message: {error}") from None
-
-
-def _standard_input() -> str:
-    stream = sys.stdin.buffer
-    if stream.isatty():
-        click.echo("Type the message; Ctrl-D on a line of its own ends it.", err=True)
-    data = stream.read()
-    if not data:
-        raise click.UsageError('Nothing on standard input; an empty TEXT is written "".')
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise click.UsageError(f"Standard input is not UTF-8: {error}") from None
+        return parse_message(message)
+    return {"role": role, "content": text_given() if text is None else text}

@@ -1,4 +1,4 @@
-"""``bough completion``: the shell's script that completes commands, options and branches."""
+"""``bough completion``: the shell's script that completes commands, options, branches and sessions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bough.cli.app import App, Command, pass_app
 def command(app: App, shell: str) -> None:
     """Print the script for completion in a shell.
 
-    With it the shell completes commands, options and branches.
+    With it the shell completes commands, options, branches, tags and sessions.
 
     \b
     eval "$(bough completion bash)"              in ~/.bashrc

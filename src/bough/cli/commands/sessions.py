@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bough.cli.app import App, Command, Group, pass_app
+from bough.cli.app import SESSION, App, Command, Group, pass_app
 
 if TYPE_CHECKING:
     from bough.stores.base import Store
@@ -14,14 +14,19 @@ if TYPE_CHECKING:
 
 @click.group("sessions", cls=Group, invoke_without_command=True)
 @click.option("--deleted", is_flag=True, help="Those that were deleted and can be restored.")
+@click.option("--label", "labels", multiple=True, metavar="L", help="Those with this label, with all if given again.")
+@click.option("--archived", is_flag=True, help="Those that are archived.")
+@click.option("--everything", is_flag=True, help="The archived ones, too.")
 @click.pass_context
-def command(ctx: click.Context, deleted: bool) -> None:
+def command(ctx: click.Context, deleted: bool, labels: tuple[str, ...], archived: bool, everything: bool) -> None:
     """List the sessions of the store; rename, delete or restore one.
 
-    A session is one conversation with all its branches.
+    A session is one conversation with all its branches. `bough describe
+    --whole-session` gives it a title and labels, or archives it.
 
     \b
     bough sessions
+    bough sessions --label travel
     bough --session trip log     look into one of them
     bough sessions rename trip journey
     bough sessions delete journey
@@ -29,13 +34,19 @@ def command(ctx: click.Context, deleted: bool) -> None:
     bough sessions restore journey
     """
     if ctx.invoked_subcommand is None:
-        _list(ctx.ensure_object(App), deleted=deleted)
-    elif deleted:
-        raise click.UsageError("--deleted is for the list of sessions")
+        if deleted and (labels or archived or everything):
+            raise click.UsageError("--deleted goes alone")
+        if archived and everything:
+            raise click.UsageError("--archived and --everything exclude each other")
+        wanted = None if everything else archived
+        _list(ctx.ensure_object(App), deleted=deleted, labels=labels, archived=wanted)
+    elif deleted or labels or archived or everything:
+        raise click.UsageError("--deleted, --label, --archived and --everything are for the list of sessions")
 
 
-def _list(app: App, *, deleted: bool) -> None:
-    from bough.cli.text import plain, table
+def _list(app: App, *, deleted: bool, labels: tuple[str, ...], archived: bool | None) -> None:
+    from bough.attributes import has_labels, is_archived, labels_of, title_of
+    from bough.cli.text import plain
     from bough.codec import time_text
 
     with app.store() as store:
@@ -43,11 +54,16 @@ def _list(app: App, *, deleted: bool) -> None:
             kept = store.sessions(deleted=True)
             app.answer({"deleted": kept}, *(map(plain, kept) if kept else ["No deleted sessions."]))
             return
-        states = [store.load(session_id) for session_id in store.sessions()]
+        every = (store.load(session_id) for session_id in store.sessions())
+        states = [state for state in every if has_labels(state.attributes, labels)]
+    hidden = 0
     found = []
     rows = []
     for state in states:
         app.warn_of(state)
+        if archived not in (None, is_archived(state.attributes)):
+            hidden += archived is False
+            continue
         head = state.branches.get(state.head or "")
         updated = max((record.updated_at for record in state.branches.values()), default=None)
         found.append(
@@ -57,17 +73,31 @@ def _list(app: App, *, deleted: bool) -> None:
                 "head": state.head,
                 "length": head and head.length,
                 "updated_at": updated and time_text(updated),
+                "title": title_of(state.attributes) or None,
+                "labels": labels_of(state.attributes),
+                "archived": is_archived(state.attributes),
             }
         )
-        rows.append(
-            (state.session_id, len(state.branches), state.head or "", head.length if head else "", updated or "")
-        )
-    lines = table(("session", "branches", "current", "messages", "changed"), rows) if rows else ["No sessions yet."]
-    app.answer({"sessions": found}, *lines)
+        columns: list[object] = [state.session_id, len(state.branches), state.head or "", head.length if head else ""]
+        rows.append([*columns, updated or "", title_of(state.attributes), ", ".join(labels_of(state.attributes))])
+    app.answer({"sessions": found, "hidden": hidden}, *_lines(rows, hidden, is_filtered=bool(labels or archived)))
+
+
+def _lines(rows: list[list[object]], hidden: int, *, is_filtered: bool) -> list[str]:
+    """The table, without the columns of title and labels where none has any; what is not in it."""
+    from bough.cli.text import count, table
+
+    head = ["session", "branches", "current", "messages", "changed", "title", "labels"]
+    while len(head) > 5 and not any(row[len(head) - 1] for row in rows):
+        head.pop()
+    lines = table(head, [row[: len(head)] for row in rows]) if rows else []
+    if hidden:
+        lines.append(f"{count(hidden, 'archived session')} not shown: `bough sessions --everything`")
+    return lines or ["No such sessions." if is_filtered else "No sessions yet."]
 
 
 @command.command("rename", cls=Command)
-@click.argument("id_", metavar="SESSION")
+@click.argument("id_", type=SESSION, metavar="SESSION")
 @click.argument("new_id", metavar="NEW")
 @pass_app
 def rename(app: App, id_: str, new_id: str) -> None:
@@ -85,7 +115,7 @@ def rename(app: App, id_: str, new_id: str) -> None:
 
 
 @command.command("delete", cls=Command)
-@click.argument("id_", metavar="SESSION")
+@click.argument("id_", type=SESSION, metavar="SESSION")
 @pass_app
 def delete(app: App, id_: str) -> None:
     """Delete a session, so that it can be restored.
@@ -107,7 +137,7 @@ def delete(app: App, id_: str) -> None:
 
 
 @command.command("restore", cls=Command)
-@click.argument("id_", metavar="SESSION")
+@click.argument("id_", type=SESSION, metavar="SESSION")
 @click.option("--as", "new_id", metavar="ID", help="The id that it gets; the one that it had if absent.")
 @pass_app
 def restore(app: App, id_: str, new_id: str | None) -> None:

@@ -7,68 +7,52 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bough.cli.app import BRANCH, App, Command, branch_id, find_branch, pass_app
+from bough.cli.app import REVISION, App, Command, pass_app
 
 if TYPE_CHECKING:
-    from bough.branch import ConversationBranch
-    from bough.manager import ConversationBranchManager
     from bough.model import Message
 
 
 @click.command("show", cls=Command)
-@click.argument("target", metavar="[BRANCH[:N]]", type=BRANCH, required=False)
+@click.argument("revision", metavar="[REVISION]", type=REVISION, required=False)
 @pass_app
-def command(app: App, target: str | None) -> None:
+def command(app: App, revision: str | None) -> None:
     """Show a conversation in its order, or one message whole.
 
-    BRANCH is the current one where none is given. N counts from 1, or from the end where it is negative.
+    REVISION is the current branch where none is given. With BRANCH:N, or N
+    alone, it is one message; N counts from 1, or from the end where it is
+    negative. `bough help revisions` has the other ways to name something.
 
     \b
     bough show             the conversation
     bough show main:3      the third message of main
     bough show :-1         the last message of the current branch
+    bough show 3f9a.12     a message, by the id that `bough log` shows
+    bough show main~3      main without its last three
+    bough show main@{1}    main before its last operation
     """
+    from bough import history
+    from bough.branch import Messages
     from bough.cli.app import branch_json
+    from bough.cli.naming import named
+    from bough.revisions import HEAD
 
     with app.manager() as manager:
-        name, number = _parse(manager, target)
-        branch = find_branch(manager, name)
-        if number is None:
-            if app.json:
-                app.answer({"branch": branch_json(branch), "messages": list(branch.messages)})
-                return
-            for at, message in enumerate(branch.messages, 1):
-                for line in _conversation_lines(at, message):
-                    click.echo(line)
+        found, number = named(manager, HEAD if revision is None else revision)
+        branches = {branch.id: branch for branch in manager.get_all_branches()}
+        branch = branches.get(found.branch_id or "")
+        shown = None if branch is None else branch_json(branch)
+        if number is not None:
+            [message] = manager.read_messages(history.cut(found.history, number - 1, number))
+            app.answer({"branch": shown, "number": number, "message": message}, *_whole(number, message))
             return
-        at = _position(branch, number)
-        message = branch.messages[at - 1]
-        app.answer({"branch": branch_json(branch), "number": at, "message": message}, *_whole(at, message))
-
-
-def _parse(manager: ConversationBranchManager, target: str | None) -> tuple[str | None, int | None]:
-    """The branch and the number in ``BRANCH:N``; an id may have colons of its own."""
-    from bough.errors import BranchNotFoundError
-
-    if target is None:
-        return None, None
-    name, colon, number = target.rpartition(":")
-    try:
-        return branch_id(manager, target), None
-    except (BranchNotFoundError, ValueError):
-        if not colon or not number.removeprefix("-").isdecimal():
-            raise
-    return name or None, int(number)
-
-
-def _position(branch: ConversationBranch, number: int) -> int:
-    from bough.errors import InvalidRequestError
-
-    length = len(branch.messages)
-    position = number if number >= 0 else length + 1 + number
-    if not 1 <= position <= length:
-        raise InvalidRequestError(f"branch {branch.id!r} has no message {number}", hint=f"it has {length}")
-    return position
+        messages = Messages(manager.store, manager.session_id, found.history)
+        if app.json:
+            app.answer({"branch": shown, "messages": list(messages)})
+            return
+        for at, message in enumerate(messages, 1):
+            for line in _conversation_lines(at, message):
+                click.echo(line)
 
 
 def _head(number: int, message: Message) -> str:

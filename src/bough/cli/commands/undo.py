@@ -1,4 +1,4 @@
-"""``bough undo``: take the last operation back."""
+"""``bough undo``: take an operation back."""
 
 from __future__ import annotations
 
@@ -8,30 +8,20 @@ from bough.cli.app import App, Command, pass_app
 
 
 @click.command("undo", cls=Command)
+@click.argument("number", metavar="[N]", type=click.IntRange(min=1), required=False)
 @pass_app
-def command(app: App) -> None:
-    """Take back the session's last operation.
+def command(app: App, number: int | None) -> None:
+    """Take back the last operation, or operation N of the log.
 
-    Once more takes back the one before it. Operations are create, fork, switch,
-    merge, rename, delete, import, and a list of messages that was replaced.
-    Added messages are none: what was added since stays.
+    Once more takes back the one before it; `bough redo` does it again. Every
+    change is an operation but added messages: what was added since stays.
+    Where something later depends on operation N, `bough revert N` may help.
 
     \b
     bough undo
+    bough undo 12
     """
-    from bough.cli.text import plain
-    from bough.codec import time_text
+    from bough.cli.operations import taken_back
 
     with app.manager() as manager:
-        undone = manager.undo()
-        head = manager.get_current_branch_id()
-        result = {
-            "operation": undone.operation,
-            "kind": undone.kind,
-            "at": time_text(undone.at),
-            "branches": list(undone.branch_ids),
-            "head": head,
-        }
-        of = f" of {', '.join(map(plain, undone.branch_ids))}" if undone.branch_ids else ""
-        kind = "switch" if undone.kind == "checkout" else undone.kind
-        app.answer(result, f"Undid operation {undone.operation}: the {kind}{of}. On {plain(head)} now.")
+        taken_back(app, manager, manager.undo(number), "Undid")

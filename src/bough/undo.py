@@ -204,9 +204,9 @@ def _depended_on(session_id: str, target: Operation, branch_id: str, problem: st
     error = BranchMovedError(
         session_id, branch_id, f"{problem}, so operation {target.number} ({target.kind}) cannot be undone"
     )
-    error.hint = (
-        f"undo what came later first, or take its changes out of what is there now: `bough revert {target.number}`"
-    )
+    error.hint = "undo what came later first"
+    if any(entry.before and entry.after for entry in target.branches):
+        error.hint += f", or take its changes out of what is there now: `bough revert {target.number}`"
     return error
 
 

@@ -44,7 +44,7 @@ def command(app: App, messages: str) -> None:
         removed = stop - start + 1
         text = (
             f"Removed {count(removed, 'message')} from {plain(branch.id)}, which has {version.length:,} now."
-            " `bough undo` brings them back."
+            f" `bough undo` brings {'it' if removed == 1 else 'them'} back."
         )
         result = {"branch": branch_json(find_branch(manager, branch.id)), "removed": removed}
         app.answer({**result, "operation": version.operation}, text)

@@ -29,7 +29,7 @@ from bough.errors import (
     SessionNotFoundError,
     StoreUnavailableError,
 )
-from bough.imports import IncomingBranch, IncomingMessage
+from bough.imports import IncomingBranch, entry
 from bough.manager import ConversationBranchManager
 from bough.merge import Part, Sides, append, three_way
 from bough.model import Append, Change, Commit, Message
@@ -206,7 +206,7 @@ async def every_verb(talk: AsyncConversationBranchManager) -> set[str]:
     assert (await talk.rename_branch("side", "Other")).name == "Other"
     assert (await talk.undo()).kind == "rename"
     await talk.delete_branch("less")
-    incoming = [IncomingBranch(id="in", name="In", messages=[IncomingMessage(1, {"n": 9})])]
+    incoming = [IncomingBranch(id="in", name="In", entries=[entry({"n": 9})])]
     assert (await talk.import_branches(branch for branch in incoming)).messages == 1
     assert {branch.id for branch in await talk.get_all_branches()} == {"main", "side", "try", "in"}
     assert {tree.branch.id for tree in await talk.get_branch_tree()} == {"main", "in"}

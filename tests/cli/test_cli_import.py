@@ -65,7 +65,7 @@ def test_a_grown_file_brings_what_is_new(bough: Bough, tmp_path: Path) -> None:
         ["sessions", "2", "1"],
         ["branches", "7", "4"],
         ["messages", "11", "6"],
-        ["defects", "0"],
+        ["left", "out", "0"],
     ]
 
 
@@ -74,7 +74,7 @@ def test_defects_are_told_with_their_line_and_the_rest_comes_in(bough: Bough, tm
     result = bough("import", file)
     assert result.stderr.startswith(f"warning: {file}:2: ")
     assert f"warning: {file}:3: " in result.stderr
-    assert result.stdout.splitlines()[-1].split() == ["defects", "2"]
+    assert result.stdout.splitlines()[-1].split() == ["left", "out", "2"]
     defects = bough.json("import", file)["defects"]
     assert [(each["file"], each["line"]) for each in defects] == [(file, 2), (file, 3)]
 
@@ -122,3 +122,73 @@ def test_a_file_that_is_not_there_is_bad_usage(bough: Bough, tmp_path: Path) -> 
     assert bough.json("import", write(tmp_path / "x", TREE), "--format", "no", code=1)["error"]["type"] == (
         "UnsupportedFormatError"
     )
+
+
+CHAT = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}
+
+
+def test_a_dry_run_reads_everything_and_writes_nothing(bough: Bough, tmp_path: Path) -> None:
+    file = write(tmp_path / "trees.jsonl", TREE, CHAT, "{torn")
+    answer = bough.json("import", file, "--dry-run")
+    assert answer["found"] == {"sessions": 1, "branches": 3, "messages": 5}
+    assert answer["new"] is None
+    assert [defect["line"] for defect in answer["defects"]] == [2, 3]
+    assert bough.json("sessions")["sessions"] == []
+    assert bough("import", file, "--dry-run").stdout.splitlines()[0].split() == ["found"]
+
+
+def test_a_folder_comes_in_whole_and_into_another_store(bough: Bough, tmp_path: Path) -> None:
+    folder = tmp_path / "exports"
+    (folder / "deep").mkdir(parents=True)
+    write(folder / "trees.jsonl", TREE)
+    write(folder / "deep" / "chat.jsonl", CHAT)
+    (folder / "notes.txt").write_text("not looked at")
+    write(folder / "settings.json", {"theme": "dark"})
+    store = f"sqlite:{tmp_path / 'talks.db'}"
+    answer = bough.json("import", str(folder), "--into", store)
+    assert answer["new"] == {"sessions": 2, "branches": 4, "messages": 7}
+    assert [(defect["file"], defect["line"]) for defect in answer["defects"]] == [(str(folder / "settings.json"), None)]
+    assert bough.json("sessions")["sessions"] == []
+    assert len(bough.json("--store", store, "sessions")["sessions"]) == 2
+
+
+def test_what_is_mended_is_counted_apart(bough: Bough, tmp_path: Path) -> None:
+    """A node whose parent is missing comes in all the same."""
+    line = {
+        "type": "user",
+        "uuid": "b",
+        "parentUuid": "gone",
+        "sessionId": "s",
+        "message": {"role": "user", "content": "hi"},
+    }
+    result = bough("import", write(tmp_path / "s.jsonl", line))
+    assert result.stdout.splitlines()[-2].split() == ["left", "out", "0"]
+    assert result.stdout.splitlines()[-1].split() == ["mended", "1"]
+
+
+def test_the_title_is_the_sessions(bough: Bough, tmp_path: Path) -> None:
+    export = [
+        {
+            "id": "c1",
+            "title": "Trip",
+            "create_time": 1.7e9,
+            "current_node": "b",
+            "mapping": {
+                "a": {"id": "a", "message": None, "parent": None, "children": ["b"]},
+                "b": {
+                    "id": "b",
+                    "parent": "a",
+                    "children": [],
+                    "message": {
+                        "id": "b",
+                        "author": {"role": "user"},
+                        "content": {"content_type": "text", "parts": ["Where?"]},
+                    },
+                },
+            },
+        }
+    ]
+    bough("import", write(tmp_path / "conversations.json", export))
+    [session] = bough.json("sessions")["sessions"]
+    assert session["title"] == "Trip"
+    assert bough.json("import", str(tmp_path / "conversations.json"))["new"]["messages"] == 0

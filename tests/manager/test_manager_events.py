@@ -8,7 +8,7 @@ import pytest
 from manager_kit import Log, say, texts
 
 from bough.errors import BoughError, InvalidRequestError
-from bough.imports import IncomingBranch, IncomingMessage
+from bough.imports import IncomingBranch, entry
 from bough.manager import ConversationBranchManager
 
 
@@ -80,8 +80,8 @@ def test_rename(manager: ConversationBranchManager, events: Log) -> None:
 
 def test_import(manager: ConversationBranchManager, events: Log) -> None:
     branches = [
-        IncomingBranch(id="main", name="Title", messages=[IncomingMessage(1, {"n": 1})]),
-        IncomingBranch(id="leaf", name="Leaf", messages=[IncomingMessage(1, {"n": 1}), IncomingMessage(2, {"n": 2})]),
+        IncomingBranch(id="main", name="Title", entries=[entry({"n": 1})]),
+        IncomingBranch(id="leaf", name="Leaf", entries=[entry({"n": 2})], parent_id="main", shared=1),
     ]
     manager.import_branches(branches)
     manager.import_branches(branches)

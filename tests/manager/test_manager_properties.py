@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from bough import edits, history, merge
 from bough.codec import encode
 from bough.errors import BoughError, BranchMovedError, InvalidRequestError, MergeConflictError, NothingToUndoError
-from bough.imports import IncomingBranch, IncomingMessage
+from bough.imports import IncomingBranch, entry
 from bough.manager import ConversationBranchManager as Manager
 from bough.model import Append, Message, Operation, Tip, replace
 from bough.stores import open_store
@@ -163,8 +163,8 @@ def last_operation(manager: Manager) -> Operation:
 
 def _import(manager: Manager) -> object:
     first, *_ = manager.get_messages("main")
-    messages = [IncomingMessage(1, first), IncomingMessage(2, say("imported"))]
-    return manager.import_branches([IncomingBranch(id="new", name="New", messages=messages)])
+    entries = [entry(first), entry(say("imported"))]
+    return manager.import_branches([IncomingBranch(id="new", name="New", entries=entries)])
 
 
 def _conflict(manager: Manager) -> None:

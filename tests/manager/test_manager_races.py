@@ -8,7 +8,7 @@ import pytest
 from manager_kit import kinds, say, texts
 
 from bough.errors import BranchExistsError, BranchMovedError, BranchNotFoundError
-from bough.imports import IncomingBranch, IncomingMessage
+from bough.imports import IncomingBranch, entry
 from bough.manager import ConversationBranchManager as Manager
 from bough.model import Append, Change, Commit, Graft
 from bough.stores.memory import MemoryStore
@@ -123,7 +123,7 @@ def test_an_undo_while_another_does_something(store: Crossroads, manager: Manage
 
 
 def test_an_import_of_what_another_imports_meanwhile(store: Crossroads, manager: Manager, other: Manager) -> None:
-    incoming = [IncomingBranch(id="new", name="New", messages=[IncomingMessage(1, {"n": 1})])]
+    incoming = [IncomingBranch(id="new", name="New", entries=[entry({"n": 1})])]
     store.other = lambda: other.import_branches(incoming)
     assert manager.import_branches(incoming).operation is None
     assert manager.get_messages("new") == [{"n": 1}]

@@ -10,7 +10,7 @@ from manager_kit import kinds, say, texts
 
 from bough.changes import change, put_again
 from bough.errors import BranchMovedError, NothingToUndoError
-from bough.imports import IncomingBranch, IncomingMessage
+from bough.imports import IncomingBranch, entry
 from bough.manager import ConversationBranchManager as Manager
 from bough.model import Append, BranchChange, Drop, Operation, Put, Tip, replace
 from bough.testing.contract import StoreFactory, said
@@ -28,8 +28,8 @@ OPERATIONS: dict[str, Callable[[Manager], object]] = {
     "checkout": lambda manager: manager.checkout("side"),
     "import": lambda manager: manager.import_branches(
         [
-            IncomingBranch(id="side", name="Side", messages=[IncomingMessage(1, say("a")[0]), IncomingMessage(2, {})]),
-            IncomingBranch(id="new", name="New", messages=[IncomingMessage(1, say("a")[0]), IncomingMessage(3, {})]),
+            IncomingBranch(id="side", name="Side", entries=[entry(*say("a")), entry({})]),
+            IncomingBranch(id="new", name="New", entries=[entry({"n": 3})], parent_id="side", shared=1),
         ]
     ),
 }
@@ -216,8 +216,9 @@ def test_undo_of_a_delete_refuses_where_the_branch_was_made_anew(talk: Manager) 
     side = talk.store.load("talk").branches["side"]
     talk.delete_branch("side")
     talk.store.commit("talk", change("external-edit", Put(record=side, expected=None)))
-    with pytest.raises(BranchMovedError, match="made anew"):
+    with pytest.raises(BranchMovedError, match="made anew") as caught:
         talk.undo()
+    assert caught.value.hint == "undo what came later first"  # there is nothing to revert
 
 
 def test_a_head_that_leads_to_what_an_undo_drops_goes_to_main(talk: Manager) -> None:

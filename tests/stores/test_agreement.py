@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from bough.branch import ConversationBranch, Undone
 from bough.codec import encode
 from bough.errors import BoughError
-from bough.imports import ImportResult, IncomingBranch, IncomingMessage
+from bough.imports import ImportResult, IncomingBranch, entry
 from bough.manager import ConversationBranchManager
 from bough.merge.result import MergeResult
 from bough.model import BranchRecord, History, Piece, Version
@@ -158,8 +158,8 @@ class World:
             return manager.set_messages([*present[:start], *messages, *present[stop:]])
         if verb == "import":
             branch, name, messages = arguments
-            incoming = [IncomingMessage(key=f"{branch} {n}", message=message) for n, message in enumerate(messages)]
-            return manager.import_branches([IncomingBranch(id=branch, name=name, messages=incoming)])
+            incoming = [entry(message) for message in messages]
+            return manager.import_branches([IncomingBranch(id=branch, name=name, entries=incoming)])
         if verb == "search":
             query, branch, everywhere = arguments
             hits = manager.search(query, branch=branch, everywhere=everywhere, limit=None)

@@ -49,7 +49,7 @@ def test_a_line_is_a_linear_session_with_its_messages_exactly_as_given(tmp_path:
     [found] = read(tmp_path, CALL)
     [main] = paths(found)
     assert main.branch_id == "main"
-    lines = [encode_found(node.message) for node in main.nodes]
+    lines = [encode_found(message) for node in main.nodes for message in node.messages()]
     assert lines == [json.dumps(each, ensure_ascii=False, separators=(",", ":")).encode() for each in CALL["messages"]]
 
 

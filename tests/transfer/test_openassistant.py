@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bough.model import Message
 from bough.transfer import Conversation, Defect, paths, read_conversations
 
 
@@ -44,6 +45,10 @@ def read_one(folder: Path, line: Any) -> Conversation:
     return found
 
 
+def messages(found: Conversation) -> list[Message]:
+    return [message for node in found.nodes for message in node.messages()]
+
+
 def test_a_tree_is_a_session_and_each_leaf_a_branch(tmp_path: Path) -> None:
     found = read_one(
         tmp_path,
@@ -66,10 +71,12 @@ def test_a_tree_is_a_session_and_each_leaf_a_branch(tmp_path: Path) -> None:
         ),
     )
     assert found.session_id == "p"
-    assert [(path.branch_id, [node.id for node in path.nodes]) for path in paths(found)] == [
-        ("main", ["p", "best", "thanks"]),
-        ("more", ["p", "best", "more"]),
-        ("second", ["p", "second"]),
+    assert [
+        (path.branch_id, path.parent_id, path.shared, [node.id for node in path.nodes]) for path in paths(found)
+    ] == [
+        ("main", None, 0, ["p", "best", "thanks"]),
+        ("more", "main", 2, ["more"]),
+        ("second", "main", 1, ["second"]),
     ]
     assert found.metadata == {"tree_state": "ready_for_export"}
 
@@ -79,7 +86,7 @@ def test_roles_texts_and_all_the_rest_in_metadata(tmp_path: Path) -> None:
         "r", "assistant", "a\0\u2028👋", rank=0, parent_id="p", labels={"quality": {"value": 0.75, "count": 4}}
     )
     found = read_one(tmp_path, tree(message("p", "prompter", "hi", reply, detoxify={"toxicity": 1e-05})))
-    prompt, answer = (node.message for node in found.nodes)
+    prompt, answer = messages(found)
     assert list(prompt) == ["role", "content", "metadata"]
     assert (prompt["role"], prompt["content"]) == ("user", "hi")
     assert (answer["role"], answer["content"]) == ("assistant", "a\0\u2028👋")
@@ -88,7 +95,7 @@ def test_roles_texts_and_all_the_rest_in_metadata(tmp_path: Path) -> None:
 
 
 def test_a_role_of_another_name_is_kept(tmp_path: Path) -> None:
-    assert read_one(tmp_path, tree(message("p", "system", "Be kind."))).nodes[0].message["role"] == "system"
+    assert messages(read_one(tmp_path, tree(message("p", "system", "Be kind."))))[0]["role"] == "system"
 
 
 @pytest.mark.parametrize(
@@ -121,18 +128,18 @@ def test_the_nesting_is_the_tree_and_parent_ids_are_not_believed(tmp_path: Path)
     lying = message("r", "assistant", "a", parent_id="elsewhere")
     found = read_one(tmp_path, tree(message("p", "prompter", "hi", lying)))
     assert found.nodes[1].parent_id == "p"
-    assert found.nodes[1].message["metadata"]["parent_id"] == "elsewhere"
+    assert messages(found)[1]["metadata"]["parent_id"] == "elsewhere"
 
 
 def test_the_time_of_the_prompt_is_that_of_the_conversation(tmp_path: Path) -> None:
     written = "2023-02-06T11:50:48.123456+00:00"
     found = read_one(tmp_path, tree(message("p", "prompter", "hi", created_date=written)))
     assert found.created_at == datetime(2023, 2, 6, 11, 50, 48, 123000, tzinfo=UTC)
-    assert found.nodes[0].message["metadata"]["created_date"] == written
+    assert messages(found)[0]["metadata"]["created_date"] == written
     for bad in ("last year", None, 5):
         found = read_one(tmp_path, tree(message("p", "prompter", "hi", created_date=bad)))
         assert found.created_at is None
-        assert found.nodes[0].message["metadata"]["created_date"] == bad
+        assert messages(found)[0]["metadata"]["created_date"] == bad
 
 
 GOOD = message("p", "prompter", "hi")

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from golden_kit import GOLDEN
 
+from bough.codec import decode
 from bough.errors import UnsupportedFormatError
-from bough.transfer import FORMATS, Conversation, Defect, jsonl, read_conversations
+from bough.transfer import DATABASES, FORMATS, Conversation, Defect, read_conversations, records
 
 CHAT = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}
 TREE = {
@@ -53,6 +55,17 @@ def test_every_format_is_recognised_by_one_only() -> None:
         assert sum(each.recognises(example) for each in FORMATS.values()) == 1
 
 
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*/*.jsonl")), ids=lambda path: path.parent.name)
+def test_no_line_of_a_golden_file_looks_like_another_format(path: Path) -> None:
+    """Whichever line is the first that is whole."""
+    for line in path.read_bytes().splitlines():
+        try:
+            value = decode(line)
+        except ValueError:
+            continue
+        assert {name for name, each in FORMATS.items() if each.recognises(value)} <= {path.parent.name}
+
+
 @pytest.mark.parametrize(
     "lines",
     [[b"some text"], [{"role": "user"}], [{"messages": "no list"}], [b"[1]"], [b"{"] * 1000 + [CHAT]],
@@ -63,18 +76,18 @@ def test_what_is_not_recognised_is_refused_before_anything_comes_out(
 ) -> None:
     with pytest.raises(UnsupportedFormatError, match="not recognised") as caught:
         next(read_conversations(written(tmp_path, lines)))
-    assert "openassistant, openai-chat" in caught.value.hint
+    assert caught.value.hint == f"the formats are {', '.join([*FORMATS, *DATABASES])}"
 
 
 def test_a_format_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedFormatError, match="'yaml'") as caught:
         next(read_conversations(written(tmp_path, [CHAT]), format="yaml"))
-    assert "openassistant, openai-chat" in caught.value.hint
+    assert caught.value.hint == f"the formats are {', '.join([*FORMATS, *DATABASES])}"
 
 
 def test_bad_lines_are_reported_and_stop_nothing(tmp_path: Path) -> None:
     """Guarantee 2, from a broken first line to a torn last one."""
-    path = written(tmp_path, [b"{", CHAT, b"", b"  \t\r", b'{"messages":[NaN]}', b"[]", {"messages": [1]}, CHAT])
+    path = written(tmp_path, [b'{"mess', CHAT, b"", b"  \t\r", b'{"messages":[NaN]}', b"[]", {"messages": [1]}, CHAT])
     path.write_bytes(path.read_bytes() + b'{"messages":[{"role":')
     found = list(read_conversations(path))
     assert [(item.line, isinstance(item, Defect)) for item in found] == [
@@ -111,7 +124,7 @@ def test_only_a_newline_ends_a_line(tmp_path: Path) -> None:
     path.write_text(json.dumps({"messages": [message]}, ensure_ascii=False), encoding="utf-8")
     [found] = read_conversations(path)
     assert isinstance(found, Conversation)
-    assert found.nodes[0].message == message
+    assert found.nodes[0].messages() == [message]
 
 
 def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
@@ -129,7 +142,7 @@ def test_progress_counts_every_byte_as_it_is_read(tmp_path: Path) -> None:
 
 
 def test_an_overlong_line_is_a_defect_and_the_next_one_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonl, "MAX_LINE", 200)
+    monkeypatch.setattr(records, "MAX_LINE", 200)
     long = {"messages": [{"role": "user", "content": "x" * 1000}]}
     path = written(tmp_path, [CHAT, long, CHAT, long])
     heard: list[int] = []
@@ -140,7 +153,7 @@ def test_an_overlong_line_is_a_defect_and_the_next_one_is_read(tmp_path: Path, m
 @pytest.mark.parametrize("spare", [0, 1])
 def test_a_line_of_exactly_the_limit_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spare: int) -> None:
     path = written(tmp_path, [CHAT, CHAT])
-    monkeypatch.setattr(jsonl, "MAX_LINE", path.stat().st_size // 2 + spare)
+    monkeypatch.setattr(records, "MAX_LINE", path.stat().st_size // 2 + spare)
     assert outcome(path) == [1, 2]
 
 

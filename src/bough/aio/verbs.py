@@ -186,8 +186,10 @@ class Verbs(Calls):
     ) -> ConversationBranch:
         return await self._write(self._sync.set_branch_metadata, values, branch_id=branch_id)
 
-    async def import_branches(self, branches: Iterable[imports.IncomingBranch]) -> imports.ImportResult:
-        return await self._write(self._sync.import_branches, _gone_through(branches))
+    async def import_branches(
+        self, branches: Iterable[imports.IncomingBranch], *, metadata: Mapping[str, Any] | None = None
+    ) -> imports.ImportResult:
+        return await self._write(self._sync.import_branches, _gone_through(branches), metadata=metadata)
 
     # -- merging ---------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ import bough
 from bough.cli.app import App, Group
 
 SECTIONS = {
-    "Begin": ("demo", "import"),
+    "Begin": ("demo", "import", "export"),
     "Converse": ("add", "show", "log", "diff", "origin"),
     "Branch out": ("branch", "fork", "switch", "merge", "tag", "rename", "delete"),
     "Change what was said": ("edit", "remove", "reset", "cherry-pick"),

@@ -10,16 +10,17 @@
 5. Events are sent after the change is durable.
 6. A manager may be used by several threads. It never holds a lock of its own while it waits for the store.
 
-The verbs stand by what they are about: :mod:`.looking`, :mod:`.messages`, :mod:`.branches`, :mod:`.merging`,
-:mod:`.operations`, :mod:`.upkeep`; what they share in :mod:`.base`. What they deliberately do not do: keep messages
-(stores do), compute with histories (:mod:`bough.changes`, :mod:`bough.merge`, :mod:`bough.undo`, :mod:`bough.imports`,
-:mod:`bough.retention`), draw (:mod:`bough.render`).
+The verbs stand by what they are about: :mod:`.looking`, :mod:`.messages`, :mod:`.branches`, :mod:`.importing`,
+:mod:`.merging`, :mod:`.operations`, :mod:`.upkeep`; what they share in :mod:`.base`. What they deliberately do not do:
+keep messages (stores do), compute with histories (:mod:`bough.changes`, :mod:`bough.merge`, :mod:`bough.undo`,
+:mod:`bough.imports`, :mod:`bough.retention`), draw (:mod:`bough.render`).
 """
 
 from __future__ import annotations
 
 from bough.manager.base import DEFAULT_SESSION, MAIN_NAME, Align
 from bough.manager.branches import BranchVerbs
+from bough.manager.importing import ImportVerbs
 from bough.manager.looking import Looking
 from bough.manager.merging import MergeVerbs
 from bough.manager.messages import MessageVerbs
@@ -29,7 +30,9 @@ from bough.manager.upkeep import UpkeepVerbs
 __all__ = ["DEFAULT_SESSION", "MAIN_NAME", "Align", "ConversationBranchManager"]
 
 
-class ConversationBranchManager(Looking, MessageVerbs, BranchVerbs, MergeVerbs, OperationVerbs, UpkeepVerbs):
+class ConversationBranchManager(
+    Looking, MessageVerbs, BranchVerbs, ImportVerbs, MergeVerbs, OperationVerbs, UpkeepVerbs
+):
     """One session and its branches.
 
     ``store`` is a store, a URL or path for :func:`bough.stores.open_store`, or None for the default one. A store that

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from bough import attributes, changes, codec, history, imports
+from bough import attributes, changes, codec, history
 from bough.branch import MAIN, ConversationBranch
 from bough.errors import (
     BranchExistsError,
@@ -15,7 +15,7 @@ from bough.errors import (
     ProtectedBranchError,
 )
 from bough.events import Event
-from bough.manager.base import Align, Base, number_of
+from bough.manager.base import Align, Base
 from bough.model import BranchRecord, Change, Drop, Operation, Put, SessionState, Tip, replace
 from bough.stores.base import check_id
 
@@ -167,35 +167,6 @@ class BranchVerbs(Base):
         state, commit = self._session.write(plan, only=[branch_id])
         self._session.announce(commit)
         return self._session.branch((commit or state).branches[branch_id])
-
-    def import_branches(self, branches: Iterable[imports.IncomingBranch]) -> imports.ImportResult:
-        """Brings branches in as one operation, sharing what they share; what is there already is not stored again.
-
-        See :mod:`bough.imports`. ``InvalidRequestError`` where a branch of one of the ids holds another conversation.
-        """
-        incoming = list(branches)
-        imports.check_incoming(incoming)
-        lines = {key: codec.encode_found(message) for branch in incoming for key, message in branch.messages}
-
-        def plan(state: SessionState) -> Change | None:
-            present = {name: (record, self._read_lines(record)) for name, record in state.branches.items()}
-            puts = imports.plan_import(incoming, lines, present)
-            return changes.change("import", *puts) if puts else None
-
-        while True:
-            try:
-                state, commit = self._session.write(plan, only=[check_id(branch.id) for branch in incoming])
-                break
-            except BranchExistsError:
-                continue  # another process made one of them meanwhile
-        self._session.announce(commit)
-        after = (commit or state).branches
-        return imports.ImportResult(
-            branches=len(after.keys() - state.branches.keys()),
-            messages=sum(record.tip.next for record in after.values())
-            - sum(state.branches[name].tip.next for name in after.keys() & state.branches.keys()),
-            operation=number_of(commit),
-        )
 
     def deleted_branches(self) -> dict[str, Operation]:
         """The branches that :meth:`restore_branch` can bring back, each with the operation that dropped it last."""

@@ -1,91 +1,244 @@
-"""Conversations of other programs: which formats there are, and reading a file of any of them.
+"""Conversations of other programs: which formats there are, and reading a file, an archive or a folder of them.
 
 Guarantees:
-1. A file is read line by line and never written; what memory holds is a line and the conversation in hand.
-2. Whatever is in the file comes out: as a conversation, or as a defect that names the file, the line and the reason.
+1. What is read is never written to; memory holds an object of the file and the conversation in hand, and of formats
+   whose conversations can be huge only where each message lies.
+2. Whatever is in a file comes out: as a conversation, or as a defect that names the file, the line and the reason.
 3. A format is recognised by what the file says, never by its name.
 
-To add a format: a module with ``recognises`` (is the file's first object one of these?) and ``read`` (records to
-conversations, pure), and its line in ``FORMATS``.
+To add a format: a module with ``recognises`` (is the file's first object, or are its tables, of this kind?) and
+``read``, and its line in ``FORMATS`` or ``DATABASES``. What a format makes of a message stands in :mod:`.normal`, how
+parents become a tree in :func:`.tree.grow`.
 
 What it deliberately does not do: write to a store (that is :mod:`bough.imports`), or guess at what it does not know.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bough.errors import UnsupportedFormatError
-from bough.transfer import openai_chat, openassistant
-from bough.transfer.jsonl import Record, read_records
+from bough.errors import StoreUnavailableError, UnsupportedFormatError
+from bough.transfer import (
+    chatgpt,
+    claude_ai,
+    claude_code,
+    code_buddy,
+    codex,
+    langgraph,
+    librechat,
+    llm_logs,
+    open_webui,
+    openai_agents,
+    openai_chat,
+    openai_responses,
+    openassistant,
+    pi,
+    sharegpt,
+    sillytavern,
+)
+from bough.transfer.records import Progress, Reading, Record, read_records
+from bough.transfer.sources import SQLITE, Source, sources
 from bough.transfer.tree import Conversation, Defect, Node, paths
 
-__all__ = ["FORMATS", "Conversation", "Defect", "Format", "Node", "paths", "read_conversations"]
+__all__ = [
+    "DATABASES",
+    "FOLDERS",
+    "FORMATS",
+    "Conversation",
+    "Database",
+    "Defect",
+    "Folder",
+    "Format",
+    "Node",
+    "paths",
+    "read_conversations",
+]
 
 
 class Format(NamedTuple):
-    """How another program writes conversations."""
+    """How another program writes conversations as JSON."""
 
     recognises: Callable[[Mapping[str, Any]], bool]
-    read: Callable[[Iterable[Record | Defect]], Iterator[Conversation | Defect]]
+    read: Callable[[Iterable[Record | Defect], Reading], Iterator[Conversation | Defect]]
 
 
-FORMATS = {
+class Database(NamedTuple):
+    """How another program keeps conversations in SQLite; recognised by the tables, by name."""
+
+    recognises: Callable[[Mapping[str, tuple[str, ...]]], bool]
+    """Is given the columns of each table."""
+    read: Callable[[Reading, Progress], Iterator[Conversation | Defect]]
+
+
+class Folder(NamedTuple):
+    """How another program writes one conversation as the files of a folder."""
+
+    recognises: Callable[[Path], bool]
+    """Is given one of the files."""
+    read: Callable[[Sequence[Path], Reading, Progress], Iterator[Conversation | Defect]]
+    """Is given the folder's ``.json`` files."""
+    passed_over: Sequence[str] = ()
+    """What else lies in such a folder, and holds nothing to read."""
+
+
+FORMATS: dict[str, Format] = {
+    "code-buddy": Format(code_buddy.recognises, code_buddy.read),
     "openassistant": Format(openassistant.recognises, openassistant.read),
+    "chatgpt": Format(chatgpt.recognises, chatgpt.read),
+    "claude-ai": Format(claude_ai.recognises, claude_ai.read),
+    "claude-code": Format(claude_code.recognises, claude_code.read),
+    "codex": Format(codex.recognises, codex.read),
+    "pi": Format(pi.recognises, pi.read),
+    "sillytavern": Format(sillytavern.recognises, sillytavern.read),
+    "open-webui": Format(open_webui.recognises, open_webui.read),
+    "librechat": Format(librechat.recognises, librechat.read),
+    "sharegpt": Format(sharegpt.recognises, sharegpt.read),
+    "openai-responses": Format(openai_responses.recognises, openai_responses.read),
     "openai-chat": Format(openai_chat.recognises, openai_chat.read),
 }
-"""Every format by its name, in the order in which they are tried."""
+"""Every JSON format by its name, in the order in which they are tried."""
 
+DATABASES: dict[str, Database] = {
+    "openai-agents": Database(openai_agents.recognises, openai_agents.read),
+    "langgraph": Database(langgraph.recognises, langgraph.read),
+    "llm": Database(llm_logs.recognises, llm_logs.read),
+}
+"""Every SQLite format by its name."""
+
+FOLDERS: dict[str, Folder] = {
+    "code-buddy": Folder(code_buddy.recognises_file, code_buddy.read_folder, code_buddy.PASSED_OVER),
+}
+"""The formats of ``FORMATS`` in which the files of a folder are one conversation."""
+
+_FIRST = 8
+"""Files of a folder that are looked at to recognise it."""
 
 _PATIENCE = 100
-"""Broken lines at the beginning of a file after which it is no longer tried to recognise it."""
+"""Objects and broken lines at the beginning of a file after which it is no longer tried to recognise it."""
 
 
 def read_conversations(
     path: Path,
     *,
     format: str | None = None,  # noqa: A002  (the word that the command line uses)
-    progress: Callable[[int], object] | None = None,
+    raw: bool = False,
+    progress: Progress | None = None,
 ) -> Iterator[Conversation | Defect]:
-    """The conversations of a file, in its order, and a defect for each line that is none.
+    """The conversations at a path, in its order, and a defect for each thing in it that is none.
 
-    ``format`` is a name in ``FORMATS``; None recognises it. ``progress`` is called with the bytes read so far.
-    ``UnsupportedFormatError`` where no format fits, before anything is yielded; ``OSError`` where the file cannot be
-    read. A file of no lines has no conversations.
+    ``format`` is a name in ``FORMATS`` or ``DATABASES``; None recognises it. ``raw`` keeps each message's original in
+    its metadata. ``progress`` is called with the bytes read so far. ``UnsupportedFormatError`` where no format fits a
+    file, before anything is yielded; in a folder or an archive such a file is a defect. ``OSError`` where something
+    cannot be read. A file of no lines has no conversations.
     """
-    with path.open("rb") as file:
-        records = read_records(file, str(path), progress or (lambda _: None))
-        head = _until_first_object(records)
-        if head:
-            chosen = _recognise(path, head[-1]) if format is None else _named(format)
-            yield from chosen.read(chain(head, records))
+    if format is not None and format not in FORMATS and format not in DATABASES:
+        raise UnsupportedFormatError(f"there is no format {format!r}", hint=_hint())
+    done = 0
+    for source, whole in _grouped(path, format):
+        begin = done
+
+        def hear(at: int, begin: int = begin) -> None:
+            if progress is not None:
+                progress(begin + at)
+
+        try:
+            reading = Reading(source=source, raw=raw)
+            if whole is None:
+                yield from _read(reading, format, hear)
+            elif whole.files:
+                yield from whole.folder.read(whole.files, reading, hear)
+        except (UnsupportedFormatError, StoreUnavailableError) as error:  # the latter: a database that is locked
+            if source.path == path:
+                raise
+            yield Defect(file=source.name, line=0, reason=str(error))
+        done += source.size
 
 
-def _until_first_object(records: Iterator[Record | Defect]) -> list[Record | Defect]:
+class _Whole(NamedTuple):
+    """A source that is read with others. ``files`` are all of them at the first, none at the others."""
+
+    folder: Folder
+    files: Sequence[Path]
+
+
+def _grouped(path: Path, name: str | None) -> Iterator[tuple[Source, _Whole | None]]:
+    """The sources at a path, and which are read together."""
+    candidates = [FOLDERS[name]] if name in FOLDERS else [*FOLDERS.values()] if name is None else []
+    place: Path | None = None
+    chosen: Folder | None = None
+    for source in sources(path):
+        if source.path is None or not candidates:
+            yield source, None
+            continue
+        if chosen is not None and place is not None and _within(source.path, place) in chosen.passed_over:
+            yield source, _Whole(chosen, ())
+            continue
+        files: Sequence[Path] = ()
+        if source.path.parent != place:
+            place = source.path.parent
+            files = sorted(place.glob("*.json")) if path.is_dir() else [path]
+            chosen = next((one for one in candidates if any(map(one.recognises, files[:_FIRST]))), None)
+        together = source.path.suffix == ".json" or not path.is_dir()
+        yield source, _Whole(chosen, files) if chosen is not None and together else None
+
+
+def _within(path: Path, folder: Path) -> str:
+    """What of a folder a path is, or lies in; empty where it is elsewhere."""
+    return path.relative_to(folder).parts[0] if folder in path.parents else ""
+
+
+def _read(reading: Reading, name: str | None, progress: Progress) -> Iterator[Conversation | Defect]:
+    source = reading.source
+    if source.head(len(SQLITE)) == SQLITE:
+        yield from _database(source, name).read(reading, progress)
+        return
+    with source.open() as file:
+        records = read_records(file, source.name, progress)
+        head, chosen = _begin(source, records, name)
+        if chosen is not None:
+            yield from chosen.read(chain(head, records), reading)
+
+
+def _begin(
+    source: Source, records: Iterator[Record | Defect], name: str | None
+) -> tuple[list[Record | Defect], Format | None]:
+    """The format, and what had to be read to recognise it; None where there is nothing to read."""
+    if name is not None:
+        if name not in FORMATS:
+            raise UnsupportedFormatError(f"{source.name} is no SQLite database, which {name} is")
+        return [], FORMATS[name]
     head: list[Record | Defect] = []
     for record in records:
         head.append(record)
-        if isinstance(record, Record) or len(head) == _PATIENCE:
+        if isinstance(record, Record):
+            for candidate in FORMATS.values():
+                if candidate.recognises(record.value):
+                    return head, candidate
+        if len(head) == _PATIENCE:
             break
-    return head
+    if not head:
+        return [], None
+    raise UnsupportedFormatError(f"{source.name}: not recognised as a conversation", hint=_hint())
 
 
-def _recognise(path: Path, first: Record | Defect) -> Format:
-    if isinstance(first, Record):
-        for candidate in FORMATS.values():
-            if candidate.recognises(first.value):
-                return candidate
-    raise UnsupportedFormatError(f"{path}: not recognised as a conversation", hint=_hint())
+def _database(source: Source, name: str | None) -> Database:
+    from bough.transfer.databases import columns
 
-
-def _named(name: str) -> Format:
-    if name not in FORMATS:
-        raise UnsupportedFormatError(f"there is no format {name!r}", hint=_hint())
-    return FORMATS[name]
+    if source.path is None:
+        raise UnsupportedFormatError(f"{source.name}: a database in an archive is not read", hint="unpack it")
+    if name is not None:
+        if name not in DATABASES:
+            raise UnsupportedFormatError(f"{source.name} is a SQLite database, which {name} is not")
+        return DATABASES[name]
+    tables = columns(source.path)
+    for candidate in DATABASES.values():
+        if candidate.recognises(tables):
+            return candidate
+    raise UnsupportedFormatError(f"{source.name}: not recognised as a conversation", hint=_hint())
 
 
 def _hint() -> str:
-    return f"the formats are {', '.join(FORMATS)}"
+    return f"the formats are {', '.join([*FORMATS, *DATABASES])}"

@@ -17,7 +17,7 @@ from pathlib import PurePath
 from typing import Any
 
 from bough.codec import encode_found
-from bough.transfer.jsonl import Record, read_each
+from bough.transfer.records import Reading, Record, read_each
 from bough.transfer.tree import Conversation, Defect, Node
 
 MAX_STEM = 100
@@ -29,9 +29,9 @@ def recognises(value: Mapping[str, Any]) -> bool:
     return isinstance(value.get("messages"), list)
 
 
-def read(records: Iterable[Record | Defect]) -> Iterator[Conversation | Defect]:
+def read(records: Iterable[Record | Defect], reading: Reading) -> Iterator[Conversation | Defect]:
     """A conversation a line."""
-    return read_each(records, _conversation)
+    return read_each(records, lambda record: [_conversation(record)])
 
 
 def _conversation(record: Record) -> Conversation:

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from bough.codec import parse_time
-from bough.transfer.jsonl import Record, read_each
+from bough.transfer.records import Reading, Record, read_each
 from bough.transfer.tree import Conversation, Defect, Node
 
 ROLES = {"prompter": "user"}
@@ -27,9 +27,9 @@ def recognises(value: Mapping[str, Any]) -> bool:
     return "message_tree_id" in value and "prompt" in value
 
 
-def read(records: Iterable[Record | Defect]) -> Iterator[Conversation | Defect]:
+def read(records: Iterable[Record | Defect], reading: Reading) -> Iterator[Conversation | Defect]:
     """A conversation a line, named by its tree's id."""
-    return read_each(records, _conversation)
+    return read_each(records, lambda record: [_conversation(record)])
 
 
 def _conversation(record: Record) -> Conversation:

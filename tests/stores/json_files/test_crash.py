@@ -33,7 +33,7 @@ from json_store_kit import (
     store_of,
 )
 
-from bough.imports import IncomingBranch, IncomingMessage
+from bough.imports import IncomingBranch, entry
 from bough.manager import ConversationBranchManager
 from bough.stores.json_files.disk import Disk
 
@@ -64,15 +64,13 @@ def replace_some(manager: ConversationBranchManager) -> None:
     manager.set_messages([*messages[:2], say("another"), *messages[4:]])
 
 
-def incoming(*texts: str) -> list[IncomingMessage]:
-    return [IncomingMessage(key=text, message=say(text)) for text in texts]
-
-
 def import_two(manager: ConversationBranchManager) -> None:
     manager.import_branches(
         [
-            IncomingBranch(id="brought", name="Brought", messages=incoming("a", "b", "c")),
-            IncomingBranch(id="brought-2", name="Brought too", messages=incoming("a", "b", "d")),
+            IncomingBranch(id="brought", name="Brought", entries=[entry(say("a")), entry(say("b"), say("c"))]),
+            IncomingBranch(
+                id="brought-2", name="Brought too", entries=[entry(say("d"))], parent_id="brought", shared=1
+            ),
         ]
     )
 

@@ -37,7 +37,7 @@ from json_store_kit import (
 )
 
 from bough.errors import BoughError
-from bough.imports import IncomingBranch, IncomingMessage
+from bough.imports import IncomingBranch, entry
 from bough.manager import ConversationBranchManager
 from bough.stores.json_files.disk import Disk
 
@@ -301,11 +301,10 @@ def random_step(chance: random.Random, counter: list[int], state: State) -> tupl
         manager.fork_from_message(name, at % (len(manager.get_messages()) + 1))
 
     def bring(manager: ConversationBranchManager) -> None:
-        incoming = [IncomingMessage(key=message["content"], message=message) for message in new]
         manager.import_branches(
             [
-                IncomingBranch(id=name, name=name, messages=incoming),
-                IncomingBranch(id=f"{name}-2", name=name, messages=incoming[:1]),
+                IncomingBranch(id=name, name=name, entries=[entry(message) for message in new]),
+                IncomingBranch(id=f"{name}-2", name=name, entries=[], parent_id=name, shared=1),
             ]
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,105 +16,152 @@ from bough.cli.app import App, Command, pass_app
 if TYPE_CHECKING:
     from bough.imports import IncomingBranch
     from bough.stores.base import Store
-    from bough.transfer import Conversation
+    from bough.transfer import Conversation, Node
 
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What was found in the files, and what of it was new."""
+    """What was found, what of it was new, and what was wrong."""
 
-    sessions: int = 0
-    branches: int = 0
-    messages: int = 0
-    new_sessions: int = 0
-    new_branches: int = 0
-    new_messages: int = 0
-    defects: list[dict[str, str | int | None]] = field(default_factory=list)
+    found: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("sessions", "branches", "messages"), 0))
+    new: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("sessions", "branches", "messages"), 0))
+    defects: list[dict[str, Any]] = field(default_factory=list)
+
+    def note(self, file: str, line: int | None, reason: str, *, kept: bool = False) -> None:
+        self.defects.append({"file": file, "line": line, "reason": reason, "kept": kept})
 
 
 @click.command("import", cls=Command)
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--into", metavar="STORE", help="The store that they come into; the one of --store if absent.")
 @click.option("--format", "format_", metavar="NAME", help="What the files are; recognised where it is not given.")
+@click.option("--raw", is_flag=True, help="Keep the original of each message in its metadata.")
+@click.option("--dry-run", is_flag=True, help="Read everything, write nothing, and say what there is.")
 @pass_app
-def command(app: App, files: tuple[Path, ...], format_: str | None) -> None:
+def command(app: App, paths: tuple[Path, ...], into: str | None, format_: str | None, raw: bool, dry_run: bool) -> None:
     """Bring conversations of other programs in.
 
-    Read are OpenAssistant trees and OpenAI chats, both JSON Lines.
-    Each conversation becomes a session of its own, named by what the file says (--session has no say here). Imported
-    again, it adds nothing. What cannot be read is reported with its line, and the rest comes in.
+    A PATH is a file, a zip or a folder: exports of ChatGPT and Claude.ai, sessions of Claude Code, Codex and pi, Open
+    WebUI, LibreChat, SillyTavern, OpenAssistant, ShareGPT, OpenAI chats and Responses, databases of the OpenAI Agents
+    SDK, LangGraph and llm, folders of Code Buddy. What it is shows in what it says.
+
+    Each conversation becomes a session of its own, with its branches, named by what the file says (--session has no say
+    here). Imported again, only what is new comes in. What cannot be read is reported with its place, and the rest comes
+    in. The files are only read.
 
     \b
-    bough import trees.jsonl
-    bough sessions
+    bough import export.zip
+    bough import ~/.claude/projects --dry-run
+    bough import trees.jsonl --into sqlite:talks.db
     """
     from bough.cli.text import table
     from bough.errors import BoughError, UnsupportedFormatError
 
     tally = Tally()
     unsupported: list[UnsupportedFormatError] = []
-    with app.store() as store, _progress(files, quiet=app.json) as progress:
+    with app.store(into) as store, _progress(paths, quiet=app.json) as progress:
         there = set(store.sessions())
-        for file in files:
+        for path in paths:
             try:
-                _import_file(store, file, format_, tally, there, progress)
+                _import(store, path, format_, tally, there, progress, raw=raw, dry_run=dry_run)
             except UnsupportedFormatError as error:
                 unsupported.append(error)
-                tally.defects.append({"file": str(file), "line": None, "reason": str(error)})
-    if not tally.sessions and len(files) == len(unsupported) == 1:
+                tally.note(str(path), None, str(error))
+    if not tally.found["sessions"] and len(paths) == len(unsupported) == 1:
         raise unsupported[0]
     for defect in tally.defects:
         at = "" if defect["line"] is None else f"{defect['file']}:{defect['line']}: "
         app.warn(f"{at}{defect['reason']}")
-    if not tally.sessions:
+    if not tally.found["sessions"]:
         raise BoughError(
             "nothing could be imported",
             hint=unsupported[0].hint if unsupported else "the files hold no conversation that could be read",
         )
-    found = {"sessions": tally.sessions, "branches": tally.branches, "messages": tally.messages}
-    new = {"sessions": tally.new_sessions, "branches": tally.new_branches, "messages": tally.new_messages}
-    rows: list[tuple[object, ...]] = [(name, found[name], new[name]) for name in found]
-    rows.append(("defects", len(tally.defects), ""))
-    app.answer({"found": found, "new": new, "defects": tally.defects}, *table(("", "found", "new"), rows))
+    new = None if dry_run else tally.new
+    lost = sum(not defect["kept"] for defect in tally.defects)
+    rows: list[tuple[object, ...]] = [
+        (name, count, "" if new is None else new[name]) for name, count in tally.found.items()
+    ]
+    rows.append(("left out", lost, ""))
+    if len(tally.defects) > lost:
+        rows.append(("mended", len(tally.defects) - lost, ""))
+    answer = {"found": tally.found, "new": new, "defects": tally.defects}
+    app.answer(answer, *table(("", "found", "" if dry_run else "new"), rows))
 
 
-def _import_file(
-    store: Store, file: Path, format_: str | None, tally: Tally, there: set[str], progress: Callable[[int], object]
+def _import(
+    store: Store,
+    path: Path,
+    format_: str | None,
+    tally: Tally,
+    there: set[str],
+    progress: Callable[[int], object],
+    *,
+    raw: bool,
+    dry_run: bool,
 ) -> None:
-    from bough.errors import CorruptBranchError, InvalidRequestError
-    from bough.manager import ConversationBranchManager
+    from bough.errors import CorruptBranchError
     from bough.transfer import Conversation, read_conversations
 
-    for item in read_conversations(file, format=format_, progress=progress):
+    work = _look_through if dry_run else _bring_in
+    for item in read_conversations(path, format=format_, raw=raw, progress=progress):
         if not isinstance(item, Conversation):
-            tally.defects.append({"file": item.file, "line": item.line, "reason": item.reason})
+            tally.note(item.file, item.line or None, item.reason, kept=item.kept)
             continue
-        branches = _incoming(item)
         try:
-            with ConversationBranchManager(item.session_id, store=store) as manager:
-                result = manager.import_branches(branches)
-        except (InvalidRequestError, CorruptBranchError) as error:
-            tally.defects.append({"file": item.file, "line": item.line, "reason": str(error)})
-            continue
-        is_new = item.session_id not in there
-        there.add(item.session_id)
-        tally.sessions += 1
-        tally.branches += len(branches)
-        tally.messages += len(item.nodes)
-        tally.new_sessions += is_new
-        tally.new_branches += result.branches + is_new  # a new session has its main before anything comes in
-        tally.new_messages += result.messages
+            work(store, item, tally, there)
+        except (ValueError, CorruptBranchError) as error:  # a request that cannot be, or a file that changes meanwhile
+            tally.note(item.file, item.line, str(error))
 
 
-def _incoming(conversation: Conversation) -> list[IncomingBranch]:
-    from bough.branch import MAIN
-    from bough.imports import IncomingBranch, IncomingMessage
+def _look_through(_: Store, item: Conversation, tally: Tally, __: set[str]) -> None:
     from bough.transfer import paths
+
+    tally.found["messages"] += sum(len(node.messages()) for node in item.nodes)
+    tally.found["branches"] += sum(1 for _ in paths(item))
+    tally.found["sessions"] += 1
+
+
+def _bring_in(store: Store, item: Conversation, tally: Tally, there: set[str]) -> None:
+    from bough.manager import ConversationBranchManager
+
+    counted = [0]
+    branches = _incoming(item, counted)
+    with ConversationBranchManager(item.session_id, store=store) as manager:
+        result = manager.import_branches(branches, metadata={"title": item.title} if item.title else {})
+    is_new = item.session_id not in there
+    there.add(item.session_id)
+    for name, found, new in (
+        ("sessions", 1, is_new),
+        ("branches", len(branches), result.branches + is_new),  # a new session has its main before anything comes in
+        ("messages", counted[0], result.messages),
+    ):
+        tally.found[name] += found
+        tally.new[name] += new
+
+
+def _incoming(conversation: Conversation, counted: list[int]) -> list[IncomingBranch]:
+    """The branches; ``counted[0]`` grows by the messages as they are read."""
+    from bough.branch import MAIN
+    from bough.imports import IncomingBranch, IncomingEntry
+    from bough.model import Message
+    from bough.transfer import paths
+
+    def counting(node: Node) -> Callable[[], Any]:
+        def messages() -> Any:
+            read: list[Message] = list(node.messages())
+            counted[0] += len(read)
+            return read
+
+        return messages
 
     return [
         IncomingBranch(
             id=path.branch_id,
             name=path.name,
-            messages=[IncomingMessage(node.id, node.message) for node in path.nodes],
+            entries=[IncomingEntry(counting(node)) for node in path.nodes],
+            parent_id=path.parent_id,
+            shared=path.shared,
             metadata=conversation.metadata if path.branch_id == MAIN else None,
             created_at=conversation.created_at,
         )
@@ -123,19 +170,21 @@ def _incoming(conversation: Conversation) -> list[IncomingBranch]:
 
 
 @contextmanager
-def _progress(files: tuple[Path, ...], *, quiet: bool) -> Iterator[Callable[[int], object]]:
-    """Hears the bytes read of each file in turn; a bar on a terminal, else nothing."""
+def _progress(paths: tuple[Path, ...], *, quiet: bool) -> Iterator[Callable[[int], object]]:
+    """Hears the bytes read of each path in turn; a bar with the rate on a terminal, else nothing."""
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    done = [0, 0]  # the bytes of the files before this one, and of this one
+    from bough.transfer.sources import sources
 
-    columns = (TextColumn("Importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    done = [0, 0]  # the bytes of the paths before this one, and of this one
+
+    columns = (TextColumn("Importing"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=sum(file.stat().st_size for file in files))
+        task = bar.add_task("", total=sum(source.size for path in paths for source in sources(path)))
 
         def hear(at: int) -> None:
             if at < done[1]:

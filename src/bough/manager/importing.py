@@ -1,0 +1,73 @@
+"""The verb that brings conversations of other programs in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from bough import attributes, changes, imports
+from bough.errors import BranchExistsError, BranchMovedError
+from bough.manager.base import Base, number_of
+from bough.model import BranchChange, Commit, Graft, History, Message, Piece, SessionState, replace
+from bough.stores.base import check_id, operation_of
+
+BLOCK = 1000
+"""How many messages are read at a time."""
+
+
+class ImportVerbs(Base):
+    """The verb of importing."""
+
+    def import_branches(
+        self, branches: Iterable[imports.IncomingBranch], *, metadata: Mapping[str, Any] | None = None
+    ) -> imports.ImportResult:
+        """Brings branches in as one operation, sharing what they share; what is there already is not stored again.
+
+        See :mod:`bough.imports`: messages are read as they are needed, and not held. The session is locked meanwhile.
+        ``metadata`` becomes the session's where it has none of the same key, if anything comes in.
+        ``InvalidRequestError`` where a branch of one of the ids holds another conversation.
+        """
+        incoming = list(branches)
+        imports.check_incoming(incoming)
+        refused: SessionState | None = None
+        with self.lock():
+            while True:
+                state = self._session.load(only=[check_id(branch.id) for branch in incoming])
+                plan = imports.Plan(state.branches, read=self._in_blocks, send=self._send)
+                for branch in incoming:
+                    plan.add(branch)
+                try:
+                    commit = self._take_over(plan, state, metadata or {}) if plan.puts else None
+                    break
+                except (BranchMovedError, BranchExistsError):  # by a program that knows no lock
+                    if refused == state:
+                        raise
+                    refused = state
+        self._session.announce(commit)
+        return imports.ImportResult(
+            branches=len(commit.branches.keys() - state.branches.keys()) if commit else 0,
+            messages=plan.messages,
+            operation=number_of(commit),
+        )
+
+    def _take_over(self, plan: imports.Plan, state: SessionState, metadata: Mapping[str, Any]) -> Commit:
+        new = {key: value for key, value in metadata.items() if key not in state.attributes}
+        change = changes.change("import", attributes=attributes.updated(state.attributes, new) if new else None)
+        number = state.last_operation + 1
+        puts = tuple(replace(put, record=replace(put.record, operation=number)) for put in plan.puts)
+        entries = [
+            BranchChange(id=put.record.id, before=state.branches.get(put.record.id), after=put.record) for put in puts
+        ]
+        operation = operation_of(change, number, entries, head=state.head, attributes=state.attributes)
+        commit = self.store.commit(self.session_id, Graft(runs=plan.rest(), puts=puts, operation=operation))
+        commit = replace(commit, operation=operation)
+        self._session.wrote(commit)
+        return commit
+
+    def _send(self, piece: Piece, lines: Sequence[bytes]) -> None:
+        self.store.commit(self.session_id, Graft(runs=((piece, lines),)))
+
+    def _in_blocks(self, pieces: History) -> Iterator[Message]:
+        for segment, start, stop in pieces:
+            for at in range(start, stop, BLOCK):
+                yield from self.store.read(self.session_id, (Piece(segment, at, min(at + BLOCK, stop)),))

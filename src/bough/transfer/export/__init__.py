@@ -1,0 +1,46 @@
+"""Conversations for other programs and for people: which formats there are, and what an exporter is.
+
+An exporter is a pure generator: it is given an :class:`.talk.Exported` and yields the file in parts, as they are made,
+so that memory stays flat whatever is exported. It opens no file and knows no store.
+
+To add a format: a module with ``write``, and its line in ``EXPORTS``. What a message says stands in :mod:`.parts`, the
+tree of what branches share in :mod:`.tree`; secrets are taken out in :mod:`.redact`, before an exporter sees them.
+
+What it deliberately does not do: choose branches (:func:`.talk.collect` is told), or write files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from bough.transfer.export import chatgpt, git, graphviz, html, markdown, mermaid, openai_chat, sharegpt
+from bough.transfer.export.redact import Redactor, redacted
+from bough.transfer.export.talk import Exported, collect, without_metadata
+
+__all__ = ["EXPORTS", "Export", "Exported", "Redactor", "collect", "format_of", "redacted", "without_metadata"]
+
+
+class Export(NamedTuple):
+    """A format: how it is written, and the endings of files that it is taken for."""
+
+    write: Callable[[Exported], Iterator[bytes]]
+    suffixes: tuple[str, ...]
+
+
+EXPORTS: dict[str, Export] = {
+    "markdown": Export(markdown.write, (".md", ".markdown")),
+    "html": Export(html.write, (".html", ".htm")),
+    "openai-chat": Export(openai_chat.write, (".jsonl",)),
+    "sharegpt": Export(sharegpt.write, ()),
+    "chatgpt": Export(chatgpt.write, (".json",)),
+    "mermaid": Export(mermaid.write, (".mmd", ".mermaid")),
+    "graphviz": Export(graphviz.write, (".dot", ".gv")),
+    "git": Export(git.write, (".fi",)),
+}
+"""Every format by its name."""
+
+
+def format_of(suffix: str) -> str | None:
+    """The format that a file's ending says; None where it says none."""
+    return next((name for name, export in EXPORTS.items() if suffix.lower() in export.suffixes), None)

@@ -1,0 +1,163 @@
+"""What is taken out, and that nothing else is. Numbers cite the module's docstring. No key here is anybody's."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from export_kit import branch, exported, merged, say
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bough.transfer.export import EXPORTS, Redactor, redacted
+from bough.transfer.export.redact import PATTERNS
+
+WORD = "Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4z"
+PEM = f"-----BEGIN RSA PRIVATE KEY-----\n{WORD}{WORD}\n{WORD}==\n-----END RSA PRIVATE KEY-----"
+SECRETS = {
+    "private-key": [PEM, PEM.replace("RSA ", ""), PEM.replace("\n", "\\n"), PEM.partition("==")[0]],
+    "anthropic-key": [f"sk-ant-api03-{WORD}-{WORD}"],
+    "openai-key": [f"sk-{WORD}", f"sk-proj-{WORD}_{WORD}", f"sk-svcacct-{WORD}"],
+    "stripe-key": [f"sk_live_{WORD}", f"rk_test_{WORD}"],
+    "aws-key-id": ["AKIAIOSFODNN7EXAMPLE", "ASIAIOSFODNN7EXAMPLE"],
+    "aws-secret": [f"aws_secret_access_key = {WORD}12345678", f'"AWS_SECRET_ACCESS_KEY": "{WORD}12345678"'],
+    "github-token": [f"ghp_{WORD}1234", f"gho_{WORD}1234", f"github_pat_{WORD}_{WORD}"],
+    "gitlab-token": [f"glpat-{WORD}"],
+    "google-key": [f"AIza{WORD}_-1"],
+    "slack-token": ["xoxb-1234567890-abcdef", "xapp-1-A0-123-abcdef"],
+    "slack-webhook": ["https://hooks.slack.com/services/T0/B0/abcdefgh"],
+    "hugging-face-token": [f"hf_{WORD}"],
+    "jwt": ["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"],
+    "bearer-token": [f"Authorization: Bearer {WORD}==", f"bearer {WORD}"],
+    "authorization": ["Authorization: Basic dXNlcjpwYXNz", f"authorization=token {WORD}"],
+    "password-in-url": ["postgres://user:hunter2@db/x"],
+    "e-mail": ["alice@example.org", "a.b+c@sub.example.co.uk", "jürgen@münchen.de"],
+}
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_each_pattern_finds_its_own(name: str) -> None:
+    for secret in SECRETS[name]:
+        for text in (secret, f"see {secret} there", f"({secret})", f"x={secret};", f"<{secret}>", f"\n{secret}\n"):
+            redactor = Redactor()
+            made = redactor.text(text)
+            assert f"[redacted:{name}]" in made, (text, made)
+            assert WORD not in made
+            assert redactor.counts == {name: 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a task-force of sk-learn users, risk-averse-and-slow-moving-people",
+        "sk-some-css-class-name-that-is-long",
+        "bearer of bad news",
+        "me @ home, @mention, x@y, price@5.00",
+        "AKIA is the beginning",
+        "-----BEGIN PUBLIC KEY-----",
+        "eyJ is how one begins; eyJhbGci.x",
+        "http://localhost:8080/a@b",
+        "the basic authorization: token",
+        "[redacted:e-mail]",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    redactor = Redactor()
+    assert redactor.text(text) == text
+    assert not redactor.counts
+
+
+ATOMS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text('a{["\\1 ')
+VALUES = st.recursive(ATOMS, lambda inner: st.lists(inner) | st.dictionaries(st.text("a{"), inner), max_leaves=8)
+
+
+@given(VALUES)
+def test_a_message_without_secrets_is_the_same(value: Any) -> None:
+    message = {"content": value, "arguments": json.dumps(value)}
+    assert Redactor().message(message) == message
+
+
+@given(st.lists(st.sampled_from(["text", "key", "json", "list", "deep"]), min_size=1, max_size=5), st.text(max_size=5))
+def test_a_secret_is_found_at_any_depth_and_json_stays_json(ways: list[str], noise: str) -> None:
+    """1, 2"""
+    value: Any = f"{noise}\n\talice@example.org"
+    for way in ways:
+        if way == "json":
+            value = json.dumps([value])
+        elif way == "key":
+            value = {"alice@example.org": value, "alice2@example.org": 1}
+        elif way == "list":
+            value = [noise, value]
+        elif way == "deep":
+            value = {"x": [{"y": value}]}
+    redactor = Redactor()
+    made = redactor.message({"content": value})
+    assert "alice" not in json.dumps(made)
+    assert redactor.counts["e-mail"] >= 1
+    back = made["content"]
+    for way in reversed(ways):
+        if way == "json":
+            [back] = json.loads(back)
+        elif way == "key":
+            assert len(back) == 2
+            back = back["[redacted:e-mail]"]
+        elif way == "list":
+            back = back[1]
+        elif way == "deep":
+            back = back["x"][0]["y"]
+    assert back == f"{noise}\n\t[redacted:e-mail]"
+
+
+def test_a_key_that_stands_twice_hides_nothing() -> None:
+    made = Redactor().text('{"a": "alice@example.org", "a": "x"}')
+    assert "alice" not in made
+
+
+def test_own_patterns_and_what_they_keep() -> None:
+    redactor = Redactor([r"(?P<keep>ticket )\d+", "Rome", "x*"])  # the last one finds nothing, everywhere
+    assert redactor.text("ticket 12 to Rome") == "ticket [redacted:own-1] to [redacted:own-2]"
+    assert redactor.counts == {"own-1": 1, "own-2": 1}
+
+
+@pytest.mark.parametrize("format_", EXPORTS)
+def test_every_format_is_without_them(format_: str) -> None:
+    manager = merged()
+    secrets = [secret for each in SECRETS.values() for secret in each]
+    call = {"id": "c", "function": {"name": "look", "arguments": json.dumps({"to": secrets})}}
+    manager.add_messages([{"role": "alice@example.org", "content": secrets, "tool_calls": [call]}])
+    manager.add_messages(say(*secrets))
+    for name in ("alice@example.org", "bob@example.org"):
+        branch(manager, name, 1, "x")
+        manager.tag(f"tag {name}")
+    manager.merge("bob@example.org")
+    manager.set_session_metadata({"title": f"for {secrets[0]}"})
+    redactor = Redactor()
+    made = b"".join(EXPORTS[format_].write(redacted(exported(manager), redactor))).decode()
+    assert redactor.counts
+    for secret in ["alice", "bob@", "hunter2", "dXNlcjpwYXNz", WORD, "IOSFODNN7", "1234567890"]:
+        assert secret not in made
+    assert "redacted" in made
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----BEGIN PRIVATE KEY-----" * 3000,
+        "a" * 200_000,
+        "a.b" * 100_000 + "@",
+        "a@" + "b." * 100_000,
+        "@".join("a" * 50_000),
+        "://" * 60_000,
+        "sk-" * 60_000,
+        "eyJ" + "a" * 100_000 + ".",
+        "bearer " * 30_000,
+        "{" * 100_000,
+        "[" + '"a@b.c",' * 10_000,
+    ],
+)
+def test_no_text_takes_for_ever(text: str) -> None:
+    begin = time.perf_counter()
+    Redactor().text(text)
+    assert time.perf_counter() - begin < 20

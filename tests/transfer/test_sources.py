@@ -1,0 +1,126 @@
+"""Where conversations lie: files, archives, compressed files, folders. Numbers cite ``bough.transfer.sources``."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bough.errors import UnsupportedFormatError
+from bough.transfer import Conversation, Defect, read_conversations
+from bough.transfer.sources import sources
+
+CHAT = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode() + b"\n"
+OTHER = json.dumps({"messages": [{"role": "user", "content": "other"}]}).encode() + b"\n"
+
+
+def archive(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        for name, data in members.items():
+            out.writestr(name, data)
+    return path
+
+
+def read(path: Path) -> list[tuple[str, bytes]]:
+    """(the name below ``path``, what it holds) of each source."""
+    found = []
+    for source in sources(path):
+        with source.open() as file:
+            found.append((source.name.removeprefix(str(path)), file.read()))
+        with source.open() as file:  # 2: from its beginning, as often as one likes
+            assert file.read() == found[-1][1]
+        assert source.head(5) == found[-1][1][:5]
+        assert (source.path is None) or source.path.read_bytes() == found[-1][1]
+    return found
+
+
+def test_a_file_is_read_whatever_it_is_called(tmp_path: Path) -> None:
+    (tmp_path / "talk").write_bytes(CHAT)
+    assert read(tmp_path / "talk") == [("", CHAT)]
+
+
+def test_a_folder_is_read_in_the_order_of_names_and_only_what_may_hold_conversations(tmp_path: Path) -> None:
+    for name in ("b.jsonl", "a/z.json", "a/b/c.ndjson", "c.txt", "README"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_bytes(name.encode())
+    assert [name for name, _ in read(tmp_path)] == ["/b.jsonl", "/a/z.json", "/a/b/c.ndjson"]
+
+
+def test_an_empty_folder_has_no_sources(tmp_path: Path) -> None:
+    assert read(tmp_path) == []
+
+
+def test_the_members_of_an_archive(tmp_path: Path) -> None:
+    path = archive(tmp_path / "export.bin", **{"b.json": OTHER, "a/a.jsonl": CHAT, "picture.png": b"png", "d/": b""})
+    assert read(path) == [(":a/a.jsonl", CHAT), (":b.json", OTHER)]
+    found = list(read_conversations(path))
+    assert [type(item) for item in found] == [Conversation, Conversation]
+    assert [item.file.removeprefix(str(path)) for item in found] == [":a/a.jsonl", ":b.json"]
+
+
+def test_an_archive_in_a_folder(tmp_path: Path) -> None:
+    archive(tmp_path / "x.zip", **{"a.json": CHAT})
+    (tmp_path / "y.json").write_bytes(OTHER)
+    assert read(tmp_path) == [("/x.zip:a.json", CHAT), ("/y.json", OTHER)]
+
+
+def test_a_compressed_file(tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    path = tmp_path / "rollout.jsonl.zst"
+    path.write_bytes(zstandard.compress(CHAT))
+    assert read(path) == [("", CHAT)]
+    assert [type(item) for item in read_conversations(path)] == [Conversation]
+
+
+def test_nothing_is_written(tmp_path: Path) -> None:
+    """1, by what the folder looks like afterwards."""
+    archive(tmp_path / "x.zip", **{"a.json": CHAT})
+    (tmp_path / "y.json").write_bytes(OTHER)
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*")}
+    list(read_conversations(tmp_path))
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*")} == before
+
+
+def test_a_broken_archive_is_refused_and_in_a_folder_stops_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(UnsupportedFormatError):
+        list(read_conversations(tmp_path / "a.zip"))
+    (tmp_path / "b.json").write_bytes(CHAT)
+    bad, good = read_conversations(tmp_path)
+    assert isinstance(bad, Defect)
+    assert bad.file == str(tmp_path / "a.zip")
+    assert isinstance(good, Conversation)
+
+
+def test_a_damaged_member_is_told_and_the_next_one_is_read(tmp_path: Path) -> None:
+    path = archive(tmp_path / "x.zip", **{"a.json": CHAT * 50, "b.json": OTHER})
+    data = bytearray(path.read_bytes())
+    at = data.index(b"a.json") + len("a.json")
+    data[at : at + 8] = os.urandom(8)
+    path.write_bytes(data)
+    found = list(read_conversations(path))
+    assert isinstance(found[0], Defect)
+    assert isinstance(found[-1], Conversation)
+
+
+def test_a_torn_compressed_file_is_told(tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    text = b"".join(CHAT.replace(b"hi", os.urandom(20).hex().encode()) for _ in range(9))
+    packed = zstandard.compress(text)
+    path = tmp_path / "rollout.jsonl.zst"
+    path.write_bytes(packed[: len(packed) // 2])
+    assert any(isinstance(item, Defect) for item in read_conversations(path))
+    path.write_bytes(packed[:40] + b"\xff" * 40 + packed[80:])
+    assert any(isinstance(item, Defect) for item in read_conversations(path))
+    path.write_bytes(packed + zstandard.compress(CHAT))  # two frames, as of a file that was added to
+    assert [type(item) for item in read_conversations(path)] == [Conversation] * 10
+
+
+def test_an_unreadable_file_in_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.json").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "b.json").write_bytes(CHAT)
+    found = list(read_conversations(tmp_path))
+    assert [type(item) for item in found] == [Defect, Conversation]

@@ -46,7 +46,7 @@ def entry(*messages: Message) -> IncomingEntry:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncomingBranch:
     """A branch to be brought in: the first ``shared`` entries of the branch ``parent_id``, which comes before it, then
-    ``entries``.
+    ``entries``, which are gone through once.
 
     Name, metadata and time of creation (aware; None for now) go to a branch that is new, or that is still empty.
     """
@@ -62,12 +62,13 @@ class IncomingBranch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportResult:
-    """What an import did: how many branches it made, how many messages it stored.
+    """What an import did: how many branches it made, how many messages came and how many of them it stored.
 
     ``operation`` is the number of the operation, None where everything was there already.
     """
 
     branches: int
+    came: int
     messages: int
     operation: int | None
 
@@ -103,8 +104,10 @@ class Plan:
 
     def __init__(self, present: Mapping[str, BranchRecord], *, read: Read, send: Send) -> None:
         self.puts: list[Put] = []
+        self.came = 0
+        """How many messages were asked for."""
         self.messages = 0
-        """How many have a place now."""
+        """How many of them have a new place."""
         self._present = present
         self._read = read
         self._send = send
@@ -128,6 +131,7 @@ class Plan:
                 line = encode_found(message)
                 _extend(came, known.next(message, line) or self._place(line))
                 count += 1
+                self.came += 1
             ends.append(count)
         history = concat(tuple(came))
         self._brought[branch.id] = _Brought(history, ends)

@@ -64,7 +64,7 @@ TREE = [path("main", "abcd"), path("one", "abx"), path("two", "abxy"), path("roo
 
 
 def test_what_branches_share_is_stored_once(manager: ConversationBranchManager) -> None:
-    assert manager.import_branches(brought(*TREE)) == ImportResult(branches=4, messages=7, operation=2)
+    assert manager.import_branches(brought(*TREE)) == ImportResult(branches=4, came=7, messages=7, operation=2)
     assert shown(manager) == {"main": "abcd", "one": "abx", "two": "abxy", "root": "r", "part": "ab"}
     assert stored(manager) == 7
     parents = {branch.id: (branch.parent_id, branch.parent_message_index) for branch in manager.get_all_branches()}
@@ -91,7 +91,7 @@ def test_again_adds_nothing(manager: ConversationBranchManager, store_factory: S
     manager.import_branches(brought(*TREE))
     before = manager.store.load("talk")
     again = ConversationBranchManager("talk", store=store_factory()).import_branches(brought(*TREE))
-    assert again == ImportResult(branches=0, messages=0, operation=None)
+    assert again == ImportResult(branches=0, came=7, messages=0, operation=None)
     assert manager.store.load("talk") == before
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from export_kit import branch, exported, hostile, memory, merged, say, written
@@ -14,11 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bough.manager import ConversationBranchManager
+from bough.model import replace
 from bough.transfer.export import EXPORTS, Redactor, redacted
 from bough.transfer.export.git import ref_names
+from bough.transfer.export.talk import Merge
 from bough.transfer.export.tree import identities
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 Git = Callable[..., str]
 
@@ -218,6 +225,52 @@ def test_merges_back_and_forth_and_replacing(tmp_path: Path) -> None:
         line = commits(git, name)
         assert [what for _, _, what in line if not what.startswith("Merge ")] == names_of(manager, name)
     assert sum(what.startswith("Merge ") for _, _, what in commits(git, "side")) == 3
+
+
+@needs_git
+def test_a_merge_that_only_moves_along_is_none(tmp_path: Path) -> None:
+    """2"""
+    manager = memory()
+    manager.add_messages(say("a"))
+    branch(manager, "side", 1, "s")
+    manager.merge("side")
+    manager.add_messages(say("b"))
+    git = repository(tmp_path / "talk", written("git", manager))
+    assert [len(commits(git, name)) for name in ("main", "side")] == [3, 2]
+    assert int(git("rev-list", "--all", "--count")) == 3
+
+
+def test_times_are_those_of_messages_or_of_the_beginning() -> None:
+    """3"""
+    manager = memory()
+    manager.add_messages([*say("a"), {"role": "user", "metadata": {"time": "2020-01-01T00:00:00Z"}}])
+    talk = exported(manager)
+    [record] = talk.branches
+    times = []
+    for days in (0, 1):
+        changed = replace(record, created_at=EPOCH + timedelta(days=2), updated_at=EPOCH + timedelta(days=3 + days))
+        stream = b"".join(EXPORTS["git"].write(replace(talk, branches=(changed,))))
+        times.append(re.findall(rb"^author .*> (\d+) \+0000$", stream, re.MULTILINE))
+    assert times == [[b"172800", b"1577836800"]] * 2
+
+
+@needs_git
+def test_merges_that_need_one_another_do_not_hang(tmp_path: Path) -> None:
+    """No log says so; a damaged one might."""
+    manager = memory()
+    manager.add_messages(say("a"))
+    manager.create_branch("other", "other")
+    manager.checkout("other")
+    manager.add_messages(say("b"))
+    mine, other = (manager.resolve(name).history for name in ("main", "other"))
+    about: dict[str, Any] = {"at": EPOCH, "strategy": "append", "source": "x", "target": "y"}
+    circle = (
+        Merge(number=1, brought=other, before=(), after=mine, **about),
+        Merge(number=2, brought=mine, before=(), after=other, **about),
+    )
+    talk = replace(exported(manager), merges=circle)
+    git = repository(tmp_path / "talk", b"".join(EXPORTS["git"].write(talk)))
+    assert sorted(len(commits(git, name)) for name in ("main", "other")) == [1, 2]
 
 
 @needs_git

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from export_kit import branch, exported, hostile, memory, merged, say, written
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bough.manager import ConversationBranchManager
@@ -81,7 +81,11 @@ def hostile_session() -> ConversationBranchManager:
     return manager
 
 
-@given(st.text(), st.text())
+SIGNS = st.text("<>/&;#\"'=a x!-")
+
+
+@given(SIGNS | st.text() | st.sampled_from(list(hostile())), SIGNS | st.text())
+@settings(deadline=None)
 def test_any_text_is_text(role: str, text: str) -> None:
     manager = memory()
     manager.add_messages([{"role": role, "content": text}])

@@ -46,6 +46,7 @@ class ImportVerbs(Base):
         self._session.announce(commit)
         return imports.ImportResult(
             branches=len(commit.branches.keys() - state.branches.keys()) if commit else 0,
+            came=plan.came,
             messages=plan.messages,
             operation=number_of(commit),
         )

@@ -242,8 +242,12 @@ def _apply(session: _Session, session_id: str, change: Change) -> Commit:
 
     for put in change.puts:
         for segment, start, stop in put.record.history:
-            if stop > stops.get(segment, 0):
-                _check_there(session_id, Piece(segment, start, stop), session.segments.get(segment, []))
+            log = session.segments.get(segment, [])
+            there = (
+                min(stop, len(log)) if stop <= stops.get(segment, 0) else stop
+            )  # what is behind comes with the change
+            if start < there:
+                _check_there(session_id, Piece(segment, start, there), log)
 
     check_free(session_id, change.free, branches)
     operation = operation_of(change, number, changes, head=old.head, attributes=old.attributes)

@@ -160,6 +160,15 @@ class UpkeepContract:
         assert said(store, grown.history) == ["one", "four"]
         assert errors_of(store) == []
 
+    def test_8_a_branch_cannot_come_to_hold_again_what_was_freed(self, store: Store) -> None:
+        record = begin(store, "one", "two")
+        cut = store.commit(TALK, change("reset", put_again(record, history=history.cut(record.history, 0, 1))))
+        free = history.cut(record.history, 1, 2)
+        store.commit(TALK, change("gc", free=free, after_operation=store.load(TALK).last_operation))
+        with pytest.raises(CorruptBranchError):
+            store.commit(TALK, change("revert", put_again(cut.branches["main"], history=record.history)))
+        assert said(store, store.load(TALK).branches["main"].history) == ["one"]
+
     def test_8_what_a_branch_holds_is_not_freed(self, store: Store) -> None:
         record = begin(store, "one", "two")
         last = store.load(TALK).last_operation

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import click
 
 from bough.cli.app import App, Command, pass_app
 
 if TYPE_CHECKING:
-    from bough.imports import IncomingBranch
+    from bough.imports import IncomingBranch, IncomingEntry
     from bough.stores.base import Store
     from bough.transfer import Conversation, Node
 
@@ -125,8 +125,7 @@ def _look_through(_: Store, item: Conversation, tally: Tally, __: set[str]) -> N
 def _bring_in(store: Store, item: Conversation, tally: Tally, there: set[str]) -> None:
     from bough.manager import ConversationBranchManager
 
-    counted = [0]
-    branches = _incoming(item, counted)
+    branches = _incoming(item)
     with ConversationBranchManager(item.session_id, store=store) as manager:
         result = manager.import_branches(branches, metadata={"title": item.title} if item.title else {})
     is_new = item.session_id not in there
@@ -134,32 +133,22 @@ def _bring_in(store: Store, item: Conversation, tally: Tally, there: set[str]) -
     for name, found, new in (
         ("sessions", 1, is_new),
         ("branches", len(branches), result.branches + is_new),  # a new session has its main before anything comes in
-        ("messages", counted[0], result.messages),
+        ("messages", result.came, result.messages),
     ):
         tally.found[name] += found
         tally.new[name] += new
 
 
-def _incoming(conversation: Conversation, counted: list[int]) -> list[IncomingBranch]:
-    """The branches; ``counted[0]`` grows by the messages as they are read."""
+def _incoming(conversation: Conversation) -> list[IncomingBranch]:
     from bough.branch import MAIN
-    from bough.imports import IncomingBranch, IncomingEntry
-    from bough.model import Message
+    from bough.imports import IncomingBranch
     from bough.transfer import paths
-
-    def counting(node: Node) -> Callable[[], Any]:
-        def messages() -> Any:
-            read: list[Message] = list(node.messages())
-            counted[0] += len(read)
-            return read
-
-        return messages
 
     return [
         IncomingBranch(
             id=path.branch_id,
             name=path.name,
-            entries=[IncomingEntry(counting(node)) for node in path.nodes],
+            entries=_Entries(path.nodes),
             parent_id=path.parent_id,
             shared=path.shared,
             metadata=conversation.metadata if path.branch_id == MAIN else None,
@@ -167,6 +156,27 @@ def _incoming(conversation: Conversation, counted: list[int]) -> list[IncomingBr
         )
         for path in paths(conversation)
     ]
+
+
+class _Entries(Sequence["IncomingEntry"]):
+    """Nodes as what comes in, one at a time: there may be a million."""
+
+    def __init__(self, nodes: tuple[Node, ...]) -> None:
+        self._nodes = nodes
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    @overload
+    def __getitem__(self, index: int) -> IncomingEntry: ...
+    @overload
+    def __getitem__(self, index: slice) -> _Entries: ...
+    def __getitem__(self, index: int | slice) -> IncomingEntry | _Entries:
+        from bough.imports import IncomingEntry
+
+        if isinstance(index, slice):
+            return _Entries(self._nodes[index])
+        return IncomingEntry(self._nodes[index].messages)
 
 
 @contextmanager

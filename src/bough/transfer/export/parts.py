@@ -85,7 +85,8 @@ def text_of(message: Message) -> str:
 
 def first_line(message: Message, size: int) -> str:
     """The first line that is not blank, of at most ``size`` characters, with white space and controls as one space."""
-    text = next((part.text for part in parts_of(message) if part.text.strip()), "").lstrip()[: 20 * size]
+    said = (f"{part.name} {part.text}" for part in parts_of(message))
+    text = next((each for each in said if each.strip()), "").lstrip()[: 20 * size]
     line = text.splitlines()[0] if text else ""
     line = " ".join("".join(char if char.isprintable() else " " for char in line).split())
     return line if len(line) <= size else line[: size - 1].rstrip() + "…"

@@ -5,7 +5,7 @@ What a store finds in its bytes stands in the tests of that store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ import pytest
 
 from bough import codec, fsck, history
 from bough.changes import change, put_again, put_new
-from bough.errors import CorruptBranchError
+from bough.errors import CorruptBranchError, SessionNotFoundError
 from bough.manager import ConversationBranchManager as Manager
+from bough.manager.upkeep import check_up
 from bough.model import (
     BranchRecord,
+    Drop,
     Edit,
     Finding,
     Graft,
@@ -28,6 +30,8 @@ from bough.model import (
     Tip,
     replace,
 )
+from bough.session import Session
+from bough.stores import open_store
 from bough.stores.base import Store
 from bough.stores.memory import MemoryStore
 
@@ -354,3 +358,110 @@ def test_a_document_that_cannot_be_opened_is_rescued_and_left_as_it_is(folder: P
         assert document.read_bytes() == torn
         assert manager.fsck(repair=True).salvaged == ()
         assert manager.fsck().findings == (finding,)
+
+
+# -- what can be read of a document, and what is elsewhere -------------------------------------------------------------
+
+
+@pytest.fixture
+def merged(tmp_path: Path) -> Path:
+    """b: 0 1 2 b0 b1; main: 0 1 2 3 b0 b1 and appended since: 4."""
+    with Manager(TALK, store=tmp_path / "store") as manager:
+        manager.add_messages(say("0", "1", "2", "3"))
+        manager.fork_from_message("b", 3)
+        manager.add_messages(say("b0", "b1"))
+        manager.checkout("main")
+        manager.merge("b")
+        manager.add_messages(say("4"))
+        manager.set_session_metadata({"title": "t"})
+    return tmp_path / "store" / TALK
+
+
+def salvaged(folder: Path) -> dict[str, list[str]]:
+    with Manager(TALK, store=folder.parent, create=False) as manager:
+        made = {name: texts(manager, name) for name in manager.fsck(repair=True).salvaged}
+        assert manager.fsck(repair=True).salvaged == ()
+        return made
+
+
+def cut_in_two(data: bytes) -> bytes:
+    return data[: data.index(b"b1") - 30]
+
+
+def break_third(data: bytes) -> bytes:
+    rows = data.split(b"\n")
+    rows[4] = b'{"role":"user","con'
+    return b"\n".join(rows)
+
+
+@pytest.mark.parametrize(
+    ("damage", "left"),
+    [
+        (lambda data: b"", ["0", "1", "2", "b0", "b1"]),
+        (lambda data: bytes(len(data)), ["0", "1", "2", "b0", "b1"]),
+        (cut_in_two, ["0", "1", "2", "b0", "b1", "3"]),
+        (break_third, ["0", "1", "2", "b0", "b1", "4"]),
+    ],
+    ids=["empty", "zeros", "cut", "garbage"],
+)
+def test_what_other_documents_hold_of_a_damaged_one_is_salvaged_too(
+    merged: Path, damage: Callable[[bytes], bytes], left: list[str]
+) -> None:
+    document = merged / "main.json"
+    document.write_bytes(damage(document.read_bytes()))
+    [(name, held)] = salvaged(merged).items()
+    assert (name, held) == ("salvaged-main", left)
+
+
+def test_what_was_appended_to_a_lost_branch_and_merged_is_salvaged(merged: Path) -> None:
+    (merged / "b.json").unlink()
+    assert salvaged(merged) == {"salvaged-b": ["0", "1", "2", "b0", "b1"]}
+
+
+def test_a_session_without_documents_is_salvaged_from_what_was_set_aside(merged: Path) -> None:
+    with Manager(TALK, store=merged.parent) as manager:
+        manager.set_messages(say("anew"))
+    for document in merged.glob("*.json"):
+        document.unlink()
+    store = open_store(merged.parent)
+    for create in (True, False):
+        with pytest.raises(CorruptBranchError, match="the documents of this session are gone") as caught:
+            Manager(TALK, store=store, create=create)
+        assert "bough fsck --repair" in (caught.value.hint or "")
+    checkup = check_up(Session(store, TALK), repair=True)
+    assert {each.branch_id for each in checkup.findings if each.severity == "error"} == {"main", "b"}
+    with Manager(TALK, store=store, create=False) as manager:
+        assert {name: texts(manager, name) for name in checkup.salvaged}["salvaged-b"] == ["0", "1", "2", "b0", "b1"]
+    assert check_up(Session(store, TALK), repair=True).salvaged == ()
+    store.close()
+
+
+def test_a_session_whose_only_branch_was_dropped_is_no_damage(store: Store) -> None:
+    with Manager(TALK, store=store):
+        main = record_of(store, "main")
+    store.commit(TALK, change("drop", drops=(Drop(branch_id="main", expected=main.version),)))
+    assert store.load(TALK).branches == {}
+    with pytest.raises(SessionNotFoundError):
+        Manager(TALK, store=store, create=False)
+    with Manager(TALK, store=store) as manager:
+        manager.add_message(say("a")[0])
+        assert texts(manager, "main") == ["a"]
+        assert [each for each in manager.fsck().findings if each.severity != "note"] == []
+
+
+def test_each_thing_is_found_once(folder: Path) -> None:
+    (folder / "copy.json").write_bytes((folder / "side.json").read_bytes())
+    (folder / "HEAD").write_bytes(b"garbage")
+    store = open_store(folder.parent)
+    found = problems(store)
+    assert len(found) == len(set(found)) == 2, found
+    store.close()
+
+
+def test_a_branch_that_was_lost_and_made_anew_is_told(folder: Path) -> None:
+    (folder / "main.json").unlink()
+    with Manager(TALK, store=folder.parent) as manager:
+        number = next(manager.operations()).number
+        [finding] = manager.fsck().findings
+    assert (finding.severity, finding.branch_id) == ("note", "main")
+    assert finding.problem == f"operation {number} made it anew: its document, as operation 1 left it, was lost"

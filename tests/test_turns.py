@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bough.errors import InvalidRequestError
 from bough.model import Message
 from bough.turns import (
     Group,
@@ -605,8 +606,11 @@ def test_texts_name_the_call() -> None:
 def test_another_provider_is_refused() -> None:
     with pytest.raises(ValueError, match="no provider 'gemini'"):
         check([], provider="gemini")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="no provider 'gemini'"):
+    with pytest.raises(InvalidRequestError, match="no provider 'gemini'") as caught:
         repair([], provider="gemini")  # type: ignore[arg-type]
+    assert caught.value.hint == "there are openai, openai-responses, anthropic"
+    with pytest.raises(InvalidRequestError, match="no way to repair 'away'"):
+        repair([], how="away")  # type: ignore[arg-type]
 
 
 # Repairs

@@ -132,12 +132,20 @@ class BranchTree:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undone:
-    """The operation that an undo took back: its number, its verb, when it was done, and the branches it had changed."""
+    """The operation that an undo took back: its number, its verb, when it was done, and the branches it had changed.
+
+    ``dropped`` are those of them that are no more because of that; ``left`` is how many messages were in these and are
+    in no branch now. ``passed_over`` are the numbers of operations that came later and that no undo takes back: another
+    program did them.
+    """
 
     operation: int
     kind: str
     at: datetime
     branch_ids: tuple[str, ...]
+    dropped: tuple[str, ...] = ()
+    left: int = 0
+    passed_over: tuple[int, ...] = ()
 
 
 def branch_of(store: Store, session_id: str, record: BranchRecord) -> ConversationBranch:

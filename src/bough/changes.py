@@ -7,6 +7,7 @@ that make the same branch at the same moment must not write to the same segment.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
@@ -33,14 +34,41 @@ def check_name(name: object) -> None:
         raise InvalidRequestError(str(error).replace("cannot be an id", "cannot be a name")) from None
 
 
+_OTHER_REVISION = re.compile(r"HEAD|@|-?\d*|.*(?:[~:\x00-\x1f\x7f-\x9f]|@\{|\.\.).*|\s.*|.*\s", re.DOTALL)
+
+
+def check_tag_name(name: str) -> None:
+    """``InvalidRequestError`` unless ``name`` can name a tag: what can name a branch, and could not be read as another
+    revision or a number, nor be taken for another name by its looks."""
+    check_name(name)
+    if _OTHER_REVISION.fullmatch(name):
+        raise InvalidRequestError(
+            f"a tag cannot be called {name!r}, which could be read as something else",
+            hint="not a number alone, HEAD or -; no ~, :, @{ or .. in it, no white space around it",
+        )
+
+
 def free_id(name: str, taken: Collection[str]) -> str:
-    """An id that people can type: the name in ``a-z0-9-``, or ``branch``; with ``-2``, ``-3`` … where it is taken."""
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_SLUG].rstrip("-") or "branch"
+    """An id that people can type: the letters and digits of the name, small, with ``-`` for what is between, or
+    ``branch``; with ``-2``, ``-3`` … where it is taken."""
+    kept = ""
+    for char in unicodedata.normalize("NFKC", name).lower():
+        if char.isalnum() or (_is_part_of_letter(char) and kept[-1:] not in ("", "-")):
+            kept += char
+        elif not kept.endswith("-"):
+            kept += "-"
+    slug = kept.strip("-")[:MAX_SLUG].rstrip("-") or "branch"
     candidate, number = slug, 1
     while candidate in taken:
         number += 1
         candidate = f"{slug}-{number}"
     return candidate
+
+
+def _is_part_of_letter(char: str) -> bool:
+    """Whether it is a sign that many scripts write words with, a vowel as a rule."""
+    is_mark = unicodedata.category(char) in ("Mn", "Mc")
+    return is_mark and not unicodedata.name(char, "").startswith("VARIATION SELECTOR")
 
 
 def put_new(branch_id: str, name: str, parent: BranchRecord | None = None, index: int | None = None) -> Put:

@@ -145,10 +145,10 @@ class NothingToUndoError(InvalidRequestError):
 class InvalidTurnsError(InvalidRequestError):
     """Messages that a provider would refuse. ``problems`` are :class:`bough.turns.TurnProblem`."""
 
-    def __init__(self, problems: Sequence[TurnProblem]) -> None:
+    def __init__(self, problems: Sequence[TurnProblem], *, hint: str = "`bough check` lists what is wrong") -> None:
         first, more = problems[0], len(problems) - 1
         rest = f" (and {more} more)" if more else ""
-        super().__init__(f"message {first.index + 1}: {first.text}{rest}", hint="`bough check` lists, `--repair` mends")
+        super().__init__(f"message {first.index + 1}: {first.text}{rest}", hint=hint)
         self.problems = tuple(problems)
 
 

@@ -11,6 +11,7 @@ What it deliberately does not do: repair (:meth:`bough.manager.ConversationBranc
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
@@ -31,7 +32,9 @@ def examine(store: Store, session_id: str) -> Iterator[Finding]:
     """Everything that is not as it should be, the store's own findings first. ``StoreUnavailableError``."""
     branches: set[str] = set()
     is_told = False  # whether something is known to be damaged that is not of one branch
+    told: set[tuple[str, str]] = set()
     for finding in store.verify(session_id):
+        told.add((finding.place, finding.problem))
         if finding.branch_id is not None:
             branches.add(finding.branch_id)
         else:
@@ -44,9 +47,11 @@ def examine(store: Store, session_id: str) -> Iterator[Finding]:
             yield Finding(place=error.place, problem=error.reason, advice="restore it from a copy")
         return
     for finding in state.findings:
-        if not (is_told if finding.branch_id is None else finding.branch_id in branches):
+        is_known = is_told if finding.branch_id is None else finding.branch_id in branches
+        if not is_known and (finding.place, finding.problem) not in told:
             yield finding
-    yield from _head(state)
+    if state.head not in branches:
+        yield from _head(state)
     yield from _parents(state)
     yield from _histories(state.branches)
     yield from _tags(store, state)
@@ -241,7 +246,13 @@ def salvages(store: Store, state: SessionState, findings: Iterable[Finding]) -> 
     for finding in errors:
         if finding.rescued:
             rescued.add((finding.branch_id, finding.place))
-            yield Salvage(of=finding.branch_id or "messages", place=finding.place, lines=finding.rescued)
+            kept = _elsewhere(store, state, finding)
+            yield Salvage(
+                of=finding.branch_id or "messages",
+                place=finding.place,
+                history=kept,
+                lines=_without(finding.rescued, _encoded(store, state, kept)),
+            )
     seen: set[str] = set()
     held = history.union(*(finding.history for finding in errors if finding.rescued))
     for finding in errors:
@@ -271,6 +282,37 @@ def salvages(store: Store, state: SessionState, findings: Iterable[Finding]) -> 
         if rest:
             held = history.union(held, rest)
             yield Salvage(of="messages", place=finding.place, history=rest)
+
+
+def _elsewhere(store: Store, state: SessionState, finding: Finding) -> History:
+    """What can be read of the history of a damaged branch, whatever its own document still says. Nothing where the
+    branch is whole: then what is damaged is something that was set aside."""
+    id_ = finding.branch_id
+    record = state.branches.get(id_) if id_ is not None else None
+    whole = finding.history if record is None else record.history
+    kept = readable(store, state.session_id, whole)
+    return () if record is not None and kept == whole and _stands(store, state, record.id) else kept
+
+
+def _stands(store: Store, state: SessionState, branch_id: str) -> bool:
+    """Whether a branch is still there now that its messages have been read, which shows damage that a load does not."""
+    try:
+        return branch_id in store.load(state.session_id, only=[branch_id]).branches
+    except CorruptBranchError:
+        return False
+
+
+def _without(lines: Sequence[bytes], others: Sequence[bytes]) -> list[bytes]:
+    """The lines that are not among the others, each as often as it is more often."""
+    left = Counter(others)
+    rest: list[bytes] = []
+    for line in lines:
+        key = codec.encode_found(codec.decode(line))
+        if left[key]:
+            left[key] -= 1
+        else:
+            rest.append(line)
+    return rest
 
 
 def is_saved(store: Store, state: SessionState, salvage: Salvage) -> bool:

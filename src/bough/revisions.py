@@ -182,7 +182,7 @@ class Names(Struct, frozen=True, kw_only=True):
         return _cut(text, base, stop)
 
     def _before(self, text: str, base: str, wanted: int) -> Revision:
-        branch_id, record = self._logged(base)
+        branch_id, record = self._logged(text, base)
         if record is None:
             self._check_readable(base)
         count, before = 0, record
@@ -200,13 +200,16 @@ class Names(Struct, frozen=True, kw_only=True):
             raise RevisionNotFoundError(text, f"branch {branch_id!r} did not exist then")
         return _of(text, before)
 
-    def _logged(self, base: str) -> tuple[str, BranchRecord | None]:
+    def _logged(self, text: str, base: str) -> tuple[str, BranchRecord | None]:
         """Which branch's operations are meant, and what it is now: one that was deleted is known by its exact id."""
         record = self._exactly(base)
         if record is None:
             if any(entry.id == base for operation in self.operations() for entry in operation.branches):
                 return base, None
             record = self._by_name(base) or self._by_beginning(base)
+            if record is None:
+                self._check_readable(base)
+                raise RevisionNotFoundError(text, f"no branch is called {base!r}, and only a branch has @{{n}}")
         return (base, None) if record is None else (record.id, record)
 
     # -- messages --------------------------------------------------------------------------------------------------

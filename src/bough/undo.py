@@ -29,21 +29,35 @@ FIXED = frozenset({"init", "external-edit", "gc", "purge"})
 
 UNDO, REDO = "undo", "redo"
 
+_REASONS = {
+    "init": "it began the session",
+    "external-edit": "another program did it",
+    "gc": "what it gave up is gone",
+    "purge": "what it erased is gone",
+}
+
 
 class Found:
-    """An operation to be taken back, the newest one, what was given up for good since, and where the segments of
-    branches that were dropped since go on."""
+    """An operation to be taken back, the newest one, what was given up for good since, where the segments of branches
+    that were dropped since go on, and the numbers of what another program did since."""
 
-    __slots__ = ("erased", "freed", "newest", "next", "target")
+    __slots__ = ("erased", "freed", "newest", "next", "passed_over", "target")
 
     def __init__(
-        self, newest: Operation, target: Operation, freed: History, erased: History, next_: Mapping[str, int]
+        self,
+        newest: Operation,
+        target: Operation,
+        freed: History,
+        erased: History,
+        next_: Mapping[str, int],
+        passed_over: tuple[int, ...] = (),
     ) -> None:
         self.newest = newest
         self.target = target
         self.freed = freed
         self.erased = erased
         self.next = next_
+        self.passed_over = passed_over
 
 
 def find_undo(operations: Iterable[Operation], number: int | None = None) -> Found:
@@ -52,22 +66,39 @@ def find_undo(operations: Iterable[Operation], number: int | None = None) -> Fou
     ``NothingToUndoError``; ``InvalidRequestError`` where that one cannot be: there is none, it is undone already.
     """
     walk = _Walk()
+    foreign: list[Operation] = []
     for operation, is_undone in with_fate(operations):
         walk.pass_by(operation)
         if number is None and not is_undone and operation.kind not in FIXED | {UNDO, REDO}:
-            return walk.found(operation)
+            return walk.found(operation, tuple(each.number for each in foreign))
+        if operation.kind == "external-edit":
+            foreign.append(operation)
         if operation.number == number:
             if operation.kind in FIXED | {UNDO, REDO}:
-                advice = {UNDO: "`bough redo` does it again", REDO: f"undo {operation.detail.get('redoes')} instead"}
+                advice = {
+                    UNDO: "`bough redo` does it again",
+                    REDO: f"undo {operation.detail.get('redoes')} instead",
+                    "external-edit": _revert(operation),
+                }
+                reason = f": {_REASONS[operation.kind]}" if operation.kind in FIXED else ""
                 raise InvalidRequestError(
-                    f"operation {number} ({operation.kind}) cannot be undone", hint=advice.get(operation.kind, "")
+                    f"operation {number} ({operation.kind}) cannot be undone{reason}",
+                    hint=advice.get(operation.kind, ""),
                 )
             if is_undone:
                 raise InvalidRequestError(f"operation {number} ({operation.kind}) is undone already")
             return walk.found(operation)
     if number is not None:
         raise InvalidRequestError(f"there is no operation {number}", hint="`bough ops` lists them")
-    raise NothingToUndoError("there is nothing to undo")
+    raise NothingToUndoError("there is nothing to undo", hint=_revert(foreign[0]) if foreign else "")
+
+
+def _revert(operation: Operation) -> str:
+    """The advice for what another program did; none where it made or dropped branches only."""
+    is_revertible = any(
+        each.before and each.after and each.before.history != each.after.history for each in operation.branches
+    )
+    return f"`bough revert {operation.number}` takes out what it changed" if is_revertible else ""
 
 
 def with_fate(operations: Iterable[Operation]) -> Iterator[tuple[Operation, bool]]:
@@ -118,9 +149,9 @@ class _Walk:
                 segment, at = entry.before.tip
                 self._next[segment] = max(at, self._next.get(segment, 0))
 
-    def found(self, target: Operation) -> Found:
+    def found(self, target: Operation, passed_over: tuple[int, ...] = ()) -> Found:
         freed, erased = history.union(*self._freed), history.union(*self._erased)
-        return Found(self._newest or target, target, freed, erased, self._next)
+        return Found(self._newest or target, target, freed, erased, self._next, passed_over)
 
 
 def branches_of(target: Operation) -> set[str]:

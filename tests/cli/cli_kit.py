@@ -11,6 +11,9 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
+from bough import ConversationBranchManager, codec
+from bough.attributes import Tag, with_tag
+from bough.changes import change
 from bough.cli import cli
 
 
@@ -100,6 +103,17 @@ def _pattern(shown: str, ids: Mapping[str, str]) -> str:
         else:
             parts.append(r"\S+" + (r" \(\d+\)" if token["pid"] else ""))
     return "".join(parts) + re.escape(shown[end:])
+
+
+def odd_tag(bough: Bough, name: str, revision: str) -> None:
+    """A tag of a name that ``tag`` refuses, as a session from elsewhere may have it."""
+    with ConversationBranchManager(store=str(bough.store)) as manager:
+        found = manager.resolve(revision)
+        tag = Tag(name=name, history=found.history, edits=found.edits, branch_id=found.branch_id, at=codec.now())
+        state = manager.store.load(manager.session_id)
+        wanted, last = with_tag(state.attributes, tag), state.last_operation
+        tagged = change("tag", attributes=wanted, detail={"tag": name}, after_operation=last)
+        manager.store.commit(manager.session_id, tagged)
 
 
 def without_ids(text: str) -> str:

@@ -26,6 +26,9 @@ def bough(tmp_path: Path) -> Bough:
     return Bough(tmp_path / "store")
 
 
+UNDONE = {"session", "operation", "kind", "at", "branches", "head", "dropped", "left", "passed_over"}
+
+
 @pytest.mark.parametrize(
     ("args", "command", "keys"),
     [
@@ -61,9 +64,9 @@ def bough(tmp_path: Path) -> Bough:
         (("remove", "1"), "remove", {"session", "branch", "removed", "operation"}),
         (("reset", "1"), "reset", {"session", "branch", "added", "removed", "operation"}),
         (("cherry-pick", "ideas"), "cherry-pick", {"session", "branch", "added", "operation"}),
-        (("undo",), "undo", {"session", "operation", "kind", "at", "branches", "head"}),
-        (("undo", "2"), "undo", {"session", "operation", "kind", "at", "branches", "head"}),
-        (("redo",), "redo", {"session", "operation", "kind", "at", "branches", "head"}),
+        (("undo",), "undo", UNDONE),
+        (("undo", "2"), "undo", UNDONE),
+        (("redo",), "redo", UNDONE),
         (("revert", "4"), "revert", {"session", "reverted", "operation", "branches"}),
         (("ops",), "ops", {"session", "operations"}),
         (("ops", "--show", "1"), "ops", {"session", "operation"}),

@@ -9,6 +9,7 @@ import pytest
 from cli_kit import Bough, talk, without_ids
 
 from bough import ConversationBranchManager
+from bough.cli import ELSEWHERE
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def test_merge_says_what_it_did_and_undo_takes_it_back(bough: Bough) -> None:
     assert last == "5 user (HEAD -> main) (from ideas) another three\n"
     last = without_ids(bough.out("log", "-n", "1"))
     assert last == "5 user (HEAD -> main) (from ideas)\n    another three\n\n"
-    assert bough.out("undo") == "Undid operation 4: the merge into main. On main now.\n"
+    assert bough.out("undo") == "Undid operation 4: merge ideas into main (append): +1. On main now.\n"
     assert bough.json("show")["branch"]["length"] == 4
     replaced = bough.out("merge", "ideas", "--strategy", "replace")
     assert replaced == "Merged ideas into main: 1 message added, 2 removed.\n"
@@ -144,7 +145,7 @@ def test_rename_delete_and_undo(bough: Bough) -> None:
     assert bough.out("rename", "ideas", "Bright ideas") == "Branch ideas is named Bright ideas now.\n"
     bough("switch", "Bright ideas")
     assert bough.out("delete", "ideas") == "Deleted branch ideas; on main now. `bough undo` brings it back.\n"
-    assert bough.out("undo") == "Undid operation 6: the delete of ideas. On ideas now.\n"
+    assert bough.out("undo") == "Undid operation 6: delete ideas. On ideas now.\n"
     assert bough.json("branch")["head"] == "ideas"
     assert bough("delete", "main", code=1).stderr == (
         "error: branch 'main' cannot be deleted\nhint: every session keeps its main branch\n"
@@ -222,3 +223,49 @@ def test_help_groups_the_commands_and_each_has_examples(bough: Bough) -> None:
             assert f"\n  bough {name}" in bough.out(name, "--help").replace('jq .messages "$(', "").replace(
                 'eval "$(', ""
             )
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("checkout", "switch"), ("commit", "add"), ("status", "branch"), ("rm", "remove")]
+)
+def test_what_git_calls_otherwise_is_pointed_to(bough: Bough, typed: str, meant: str) -> None:
+    assert f"No such command {typed!r}: here it is `bough {meant}`." in bough(typed, "x", code=2).stderr
+
+
+def test_every_command_that_is_pointed_to_is_there(bough: Bough) -> None:
+    for line in ELSEWHERE.values():
+        bough("help", *line.split())
+
+
+@pytest.mark.parametrize("role", ["Where shall we go?", "", " ", "user "])
+def test_a_sentence_is_no_role(bough: Bough, role: str) -> None:
+    assert "is no role: write `bough add user TEXT`" in bough("add", role, code=2, input="x").stderr
+    bough("sessions")
+    assert not bough.store.exists()
+
+
+def test_a_key_that_stands_twice_is_refused(bough: Bough) -> None:
+    for given in ('{"a": 1, "a": 2}', '{"a": [{"b": {"c": 1, "c": 1}}]}'):
+        assert "stands there twice" in bough("add", "--message", given, code=2).stderr
+    bough("add", "--message", '{"a": {"b": 1}, "b": [{"a": 1}, {"a": 1e99}, ' + "9" * 5000 + "]}")
+    assert bough("edit", "1", "--message", '{"a": 1, "a": 2}', code=2).stderr.startswith("error: --message: ")
+
+
+def test_a_branch_without_messages_says_so(bough: Bough) -> None:
+    talk(bough)
+    bough("branch", "create", "blank", "--empty")
+    bough("switch", "blank")
+    assert bough.out("log") == bough.out("show") == "blank has no messages yet.\n"
+    assert bough.out("log", "--oneline") == "blank has no messages yet.\n"
+    assert bough.json("show")["messages"] == []
+    assert bough.out("log", "main..blank") == ""
+
+
+def test_a_fork_inside_a_tool_call_says_how_to_keep_it_whole(bough: Bough) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    bough("add", "user", "one")
+    bough("add", "--message", json.dumps({"role": "assistant", "content": None, "tool_calls": [call]}))
+    bough("add", "--message", '{"role": "tool", "tool_call_id": "c1", "content": "x"}')
+    assert "--align back or forward" in bough("fork", "a", "--at", "2").stderr
+    for args in (("--at", "1"), ("--at", "3"), ("--at", "2", "--align", "back")):
+        assert bough("fork", "b", "--from", "main", *args).stderr == ""

@@ -133,17 +133,17 @@ def test_sessions_are_filtered_and_archived_ones_hidden(bough: Bough) -> None:
     bough("describe", "--whole-session", "--label", "a", "--label", "b", "--title", "First\x1b", "--session", "one")
     bough("describe", "--whole-session", "--label", "a", "--archive", "--session", "two")
     assert listed(bough) == ["default", "one", "three"]
-    assert listed(bough, "--everything") == ["default", "one", "three", "two"]
+    assert listed(bough, "--all") == ["default", "one", "three", "two"]
     assert listed(bough, "--archived") == ["two"]
     assert listed(bough, "--label", "a") == ["one"]
-    assert listed(bough, "--label", "a", "--everything") == ["one", "two"]
-    assert listed(bough, "--label", "a", "--label", "b", "--everything") == ["one"]
+    assert listed(bough, "--label", "a", "--all") == ["one", "two"]
+    assert listed(bough, "--label", "a", "--label", "b", "--all") == ["one"]
     assert listed(bough, "--archived", "--label", "b") == []
     lines = bough.out("sessions").splitlines()
     assert lines[0].split() == ["session", "branches", "current", "messages", "changed", "title", "labels"]
     assert lines[2].endswith("  First\\x1b  a, b")
-    assert lines[-1] == "1 archived session not shown: `bough sessions --everything`"
-    assert "not shown" not in bough.out("sessions", "--everything")
+    assert lines[-1] == "1 archived session not shown: `bough sessions --all`"
+    assert "not shown" not in bough.out("sessions", "--all")
     assert bough.out("sessions", "--label", "zzz") == "No such sessions.\n"
     assert bough.json("sessions")["hidden"] == 1
     first = bough.json("sessions")["sessions"][1]
@@ -158,10 +158,10 @@ def test_the_list_has_no_columns_that_would_be_empty(bough: Bough) -> None:
     "args",
     [
         ("--deleted", "--archived"),
-        ("--archived", "--everything"),
+        ("--archived", "--all"),
         ("--deleted", "--label", "x"),
         ("--label", "x", "rename", "a", "b"),
-        ("--everything", "delete", "a"),
+        ("--all", "delete", "a"),
     ],
 )
 def test_what_does_not_go_together(bough: Bough, args: tuple[str, ...]) -> None:

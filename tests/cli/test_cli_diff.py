@@ -33,7 +33,7 @@ def test_each_message_has_its_number_a_mark_and_its_words(bough: Bough) -> None:
     bough("add", "user", "another three")
     lines = bough.out("diff", "main", "ideas").splitlines()
     assert lines[:2] == ["--- main · 5 messages", "+++ ideas · 3 messages"]
-    assert lines[2].startswith("common ancestor: 1 message, up to ")
+    assert lines[2].startswith("common beginning: 1 message, up to ")
     assert lines[2].endswith(".0")
     assert lines[3:] == [
         "  main:1 user one",
@@ -58,7 +58,8 @@ def test_one_revision_is_compared_with_the_current_branch_and_none_with_what_tha
 def test_a_branch_whose_id_looks_like_a_range_is_a_branch(bough: Bough) -> None:
     talk(bough)
     bough("branch", "create", "main..ideas", "--empty")
-    assert bough.out("diff", "main..ideas").startswith("--- main..ideas · 0 messages\n+++ main · 4 messages\nno common")
+    head = "--- main..ideas · 0 messages\n+++ main · 4 messages\ncommon beginning: none\n"
+    assert bough.out("diff", "main..ideas").startswith(head)
 
 
 def test_a_state_that_no_branch_begins_with_is_called_as_it_was_named(bough: Bough) -> None:

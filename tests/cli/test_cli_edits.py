@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_kit import Bough, talk
+from cli_kit import Bough, odd_tag, talk
 
 from bough import ConversationBranchManager
 
@@ -212,7 +212,7 @@ def test_a_branch_or_a_tag_may_be_called_like_a_number(bough: Bough) -> None:
     talk(bough)
     with opened(bough) as manager:
         manager.create_branch("2", "two", "ideas")
-        manager.tag("3", "ideas:1")
+    odd_tag(bough, "3", "ideas:1")
     assert texts(bough, "2") == ["one", "two", "another three"]
     assert texts(bough, "3") == ["one"]
     assert bough.json("show", "1")["message"]["content"] == "one"
@@ -331,7 +331,7 @@ def test_show_takes_any_revision(bough: Bough) -> None:
     talk(bough)
     with opened(bough) as manager:
         manager.tag("v1", "ideas")
-        manager.tag("v:1", "main:1")
+    odd_tag(bough, "v:1", "main:1")
     bough("edit", "1", "ONE")
     for revision, said in (
         ("main~2", ["ONE", "two"]),

@@ -33,6 +33,54 @@ def disputed(bough: Bough) -> None:
         bough("edit", str(number), text)
 
 
+def test_what_is_left_in_another_wording_is_said(bough: Bough) -> None:
+    for text in ("one", "two"):
+        bough("add", "user", text)
+    bough("fork", "b")
+    bough("edit", "2", "two, edited on b")
+    bough("switch", "main")
+    up_to_date = "main is up to date: nothing to merge from b."
+    one = " 1 message is in another wording there: `--strategy three-way` takes it over.\n"
+    assert bough.out("merge", "b") == bough.out("merge", "b", "--pick", "2") == up_to_date + one
+    assert bough.out("merge", "b", "--squash", "short", "--preview") == up_to_date + one
+    assert bough.out("cherry-pick", "b:2", "b:1") == (
+        "main holds that already, in another wording: nothing to pick."
+        " `bough merge BRANCH --strategy three-way` takes edits over.\n"
+    )
+    assert bough.out("cherry-pick", "b:1") == "main holds that already: nothing to pick.\n"
+    bough("switch", "b")
+    assert bough.out("merge", "main") == "b is up to date: nothing to merge from main.\n"
+    bough("edit", "1", "one, edited on b")
+    bough("add", "user", "three on b")
+    bough("switch", "main")
+    bough("merge", "b")
+    two = " 2 messages are in another wording there: `--strategy three-way` takes them over.\n"
+    assert bough.out("merge", "b") == up_to_date + two
+    assert bough.out("merge", "b", "--strategy", "three-way") == "Merged b into main: 2 messages edited.\n"
+    assert said(bough) == ["one, edited on b", "two, edited on b", "three on b"]
+    assert bough.out("merge", "b") == "main is up to date: nothing to merge from b.\n"
+
+
+def test_what_was_only_added_is_no_decision_about_edits(bough: Bough) -> None:
+    for text in ("one", "two"):
+        bough("add", "user", text)
+    bough("fork", "b")
+    bough("edit", "2", "two, edited on b")
+    bough("add", "user", "three on b")
+    bough("switch", "main")
+    bough("merge", "b")
+    bough("switch", "b")
+    bough("merge", "main", "--strategy", "three-way")
+    assert said(bough, "b") == ["one", "two, edited on b", "three on b"]
+
+
+def test_a_number_alone_is_no_revision(bough: Bough) -> None:
+    talk(bough)
+    told = bough("cherry-pick", "3", code=1).stderr
+    assert told.splitlines()[1] == "hint: message 3 of a branch is written `BRANCH:3`"
+    assert "BRANCH:" not in bough("cherry-pick", "nowhere", code=1).stderr
+
+
 # -- strategies --------------------------------------------------------------------------------------------------------
 
 
@@ -261,7 +309,7 @@ def test_origin_says_where_and_how_a_message_came(bough: Bough) -> None:
     assert lines[2] == "came by      operation 4: merge ideas into main (append): +1"
     assert re.fullmatch(r" {13}20\d\d-\d\d-\d\d \d\d:\d\d, \S+ \(\d+\)", lines[3])
     assert len(lines) == 4
-    assert bough.out("origin", "main:1").splitlines()[2].startswith("came by      nothing but being added")
+    assert bough.out("origin", "main:1").splitlines()[2].startswith("came by      being added to main")
 
 
 def test_what_was_away_and_came_back_is_where_it_was(bough: Bough) -> None:

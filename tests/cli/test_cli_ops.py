@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_kit import Bough, talk
+from cli_kit import Bough, odd_tag, talk
 
 from bough import ConversationBranchManager
+from bough.changes import change, put_again
 
 
 @pytest.fixture(params=["json", "sqlite"])
@@ -172,10 +173,10 @@ def test_an_operation_whole_says_what_came_and_went(bough: Bough) -> None:
     assert branch["after"]["came"] == [[1, 2], [4, 5]]
     assert branch["before"]["went"] == []
     assert texts(bough, "side") == ["one", "two", "t", "three", "four"]
-    assert "  after   5 messages (1..2, 4..5 came): `bough show side`\n" in bough.out("ops", "--show", str(number))
+    assert "  after   5 messages (1..2, 4..5 added): `bough show side`\n" in bough.out("ops", "--show", str(number))
     bough("remove", "2..3")
     number += 1
-    assert "  before  5 messages (2..3 went): `bough show side@{1}`\n" in bough.out("ops", "--show", str(number))
+    assert "  before  5 messages (2..3 removed): `bough show side@{1}`\n" in bough.out("ops", "--show", str(number))
     fork = bough.out("ops", "--show", "2")
     assert "current main before, ideas after\n" in fork
     assert "  before  not there\n" in fork
@@ -186,12 +187,12 @@ def test_undo_of_a_number_and_redo(bough: Bough) -> None:
     talk(bough)
     bough("edit", "1", "ONE")
     bough("rename", "ideas", "x")
-    assert bough.out("undo", "4") == "Undid operation 4: the edit of main. On main now.\n"
+    assert bough.out("undo", "4") == "Undid operation 4: edit main:1. On main now.\n"
     assert texts(bough) == ["one", "two", "three", "four"]
     assert "undone already" in bough("undo", "4", code=1).stderr
     assert "`bough ops` lists them" in bough("undo", "99", code=1).stderr
     bough("undo", "0", code=2)
-    assert bough.out("redo") == "Redid operation 4: the edit of main. On main now.\n"
+    assert bough.out("redo") == "Redid operation 4: edit main:1. On main now.\n"
     assert texts(bough)[0] == "ONE"
     assert bough("redo", code=1).stderr.startswith("error: there is nothing to redo\nhint: ")
     bough("undo")
@@ -346,7 +347,7 @@ def test_no_control_character_reaches_the_terminal(bough: Bough) -> None:
         manager.rename_branch(f"b{evil}", f"other{evil}")
         manager.set_branch_metadata({f"key{evil}": evil}, branch_id=f"b{evil}")
         manager.checkout(f"b{evil}")
-        manager.tag(f"v{evil}")
+        odd_tag(bough, f"v{evil}", f"b{evil}")
         manager.edit_message(0, {"role": f"r{evil}", "content": f"y{evil}"})
         manager.edit_message(0, {"role": f"r{evil}", "content": f"z{evil}"})
         count = len(list(manager.operations()))
@@ -360,3 +361,30 @@ def test_no_control_character_reaches_the_terminal(bough: Bough) -> None:
     for args, code in runs:
         result: Any = bough(*args, code=code)
         assert not set(result.output) & set("\x1b\x07\x9b\u202e\x7f"), args
+
+
+def test_undo_says_what_went_with_a_branch_and_how_it_comes_back(bough: Bough) -> None:
+    talk(bough)
+    bough("fork", "idea")
+    bough("add", "user", "five")
+    bough("add", "user", "six")
+    assert bough.out("undo") == (
+        "Undid operation 4: fork idea from main at 4. On main now.\n"
+        "2 messages went with it: `bough redo` or `bough branch restore idea` brings them back.\n"
+    )
+    assert bough.out("redo") == "Redid operation 4: fork idea from main at 4. On idea now.\n"
+    answer = bough.json("undo")
+    assert (answer["dropped"], answer["left"], answer["passed_over"]) == (["idea"], 2, [])
+    assert bough.json("branch", "restore", "idea")["branch"]["length"] == 6
+
+
+def test_undo_says_what_of_another_program_it_passes_over(bough: Bough) -> None:
+    talk(bough)
+    with ConversationBranchManager(store=str(bough.store)) as manager:
+        record = manager.store.load("default").branches["main"]
+        manager.store.commit("default", change("external-edit", put_again(record, history=record.history[:0])))
+    assert bough("undo", "4", code=1).stderr == (
+        "error: operation 4 (external-edit) cannot be undone: another program did it\n"
+        "hint: `bough revert 4` takes out what it changed\n"
+    )
+    assert bough.out("undo").splitlines()[1] == "Passed over operation 4, which another program did: see `bough ops`."

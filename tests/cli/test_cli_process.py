@@ -83,6 +83,20 @@ def test_a_closed_pipe_is_quiet(environment: dict[str, str], tmp_path: Path) -> 
     os.close(writing)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("args", [["sessions"], ["sessions", "--json"], ["log", "--json"]])
+def test_a_full_disk_is_one_error(environment: dict[str, str], args: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*BOUGH, *args], env=environment, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    assert b"error: " in done.stderr.splitlines()[0]
+    assert b"No space left" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert done.stderr.count(b"error: ") == 1
+
+
 def on_terminal(environment: dict[str, str], *args: str) -> bytes:
     """What the command writes to a terminal, stdout and stderr."""
     ours, theirs = pty.openpty()

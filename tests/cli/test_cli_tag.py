@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cli_kit import Bough, talk, without_ids
+from cli_kit import Bough, odd_tag, talk, without_ids
 
 from bough import ConversationBranchManager
+from bough.changes import check_tag_name
+from bough.errors import InvalidRequestError
 
 
 @pytest.fixture
@@ -52,11 +54,50 @@ def test_tags_that_cannot_be_are_refused(bough: Bough) -> None:
     assert [tag["name"] for tag in bough.json("tag")["tags"]] == ["v1"]
 
 
+@pytest.mark.parametrize(
+    "name", ["12", "-1", "٣", "HEAD", "@", "-", "v~1", "v:1", "v@{1}", "a..b", " v", "v ", "v\n", "a\x1bb", "a\nb", ""]
+)
+def test_a_tag_cannot_be_called_what_reads_as_something_else(name: str) -> None:
+    with pytest.raises(InvalidRequestError):
+        check_tag_name(name)
+
+
+@pytest.mark.parametrize("name", ["v1", "v1.0", "long tag", "v@home", "12th", "größe", "a-b", "."])
+def test_any_other_name_can_be_a_tag(name: str) -> None:
+    check_tag_name(name)
+
+
+def test_a_branch_that_is_called_like_a_tag_is_warned_of(bough: Bough) -> None:
+    talk(bough)
+    bough("tag", "v1")
+    said = "warning: a branch and a tag are called 'v1': as a revision it is the branch\n"
+    assert bough("fork", "v1").stderr == said
+    bough("delete", "v1")
+    assert bough("branch", "restore", "v1").stderr == said
+    bough("tag", "v2", "main")
+    assert bough.json("branch", "create", "v2")["warnings"] == [
+        "a branch and a tag are called 'v2': as a revision it is the branch"
+    ]
+    bough("tag", "v3", "main")
+    assert bough("rename", "ideas", "v3").stderr == (
+        "warning: a branch and a tag are called 'v3': as a revision it is the tag\n"
+    )
+    assert bough("rename", "ideas", "main").stderr == (
+        "warning: 'main' is the id of another branch, too: alone it names that one\n"
+    )
+    assert bough("rename", "ideas", "ideas").stderr == ""
+
+
+def test_tag_d_of_what_is_no_tag_leads_to_the_list(bough: Bough) -> None:
+    talk(bough)
+    assert bough("tag", "-d", "nope", code=1).stderr.endswith("hint: `bough tag` lists the tags\n")
+
+
 def test_no_name_of_a_tag_drives_the_terminal(bough: Bough) -> None:
     evil = "\x1b]0;owned\x07\x9b2J\u202e\x7f"
     talk(bough)
+    odd_tag(bough, f"t{evil}", "main")
     for args in (
-        ("tag", f"t{evil}"),
         ("tag",),
         ("log",),
         ("log", "--graph"),
@@ -164,3 +205,9 @@ def test_where_a_revision_is_taken_tags_are_offered_too(bough: Bough) -> None:
     assert completed("bough log v") == ["v1"]
     assert completed("bough tag new i") == ["ideas"]
     assert sorted(completed("bough merge ")) == ["ideas", "main"]
+    assert sorted(completed("bough log main..")) == ["main..HEAD", "main..ideas", "main..main", "main..v1"]
+    assert completed("bough tag -d ") == ["v1"]
+    bough("delete", "ideas")
+    assert completed("bough branch restore i") == ["ideas"]
+    assert completed("bough undo ") == completed("bough revert ") == ["5", "4", "3", "2"]
+    assert completed("bough help re") == ["rename", "remove", "reset", "redo", "revert", "revisions"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from cli_kit import Bough, talk
+from cli_kit import Bough, odd_tag, talk
 
 from bough import ConversationBranchManager
 from bough.cli import SECTIONS
@@ -101,7 +101,7 @@ def test_damage_is_5_also_where_a_repair_could_save_it(files: Bough) -> None:
     shown = bough.json("show", "salvaged-main")
     assert [each["content"] for each in shown["messages"]] == ["one", "two", "three", "four"]
     again = bough("fsck", "--repair", code=5).stdout
-    assert "Nothing to salvage: what can be read stands in branches already.\n" in again
+    assert "Nothing more to salvage: earlier repairs put what can be read into branches.\n" in again
     assert bough.json("fsck", "--repair", code=5)["sessions"][0]["salvaged"] == []
 
 
@@ -119,6 +119,37 @@ def test_fsck_works_where_head_and_log_are_broken(files: Bough) -> None:
     assert str(log) in bough("fsck", code=5).stdout
     bough("fsck", "--repair", code=5)
     assert [each["content"] for each in bough.json("show", "main")["messages"]] == ["one", "two", "three", "four"]
+
+
+def test_fsck_goes_on_where_the_documents_of_a_session_are_gone(files: Bough) -> None:
+    bough = files
+    bough("add", "user", "hello", "--session", "aa")
+    damage_main(bough)
+    for document in (bough.store / "aa").glob("*.json"):
+        document.unlink()
+    found = bough.json("fsck", "--all", code=5)["sessions"]
+    assert [each["session"] for each in found] == ["aa", "default"]
+    assert [each["branch"] for each in found[0]["findings"]] == ["main"]
+    assert "main.json: the document of branch 'main' is gone" in bough("--session", "aa", "fsck", code=5).stdout
+    for command in (["add", "user", "more"], ["log"]):
+        result = bough("--session", "aa", *command, code=5)
+        assert "the documents of this session are gone" in result.stderr
+        assert "bough fsck --repair" in result.stderr
+    assert list((bough.store / "aa").glob("*.json")) == []
+    repaired = bough("--session", "aa", "fsck", "--repair", code=5).stdout
+    assert "Nothing to salvage: what is not lost can be read where it stands.\n" in repaired
+
+
+def test_fsck_salvages_a_session_from_its_log_and_attic(files: Bough) -> None:
+    bough = files
+    bough("delete", "ideas")
+    folder = bough.store / "default"
+    for document in folder.glob("*.json"):
+        document.unlink()
+    repaired = bough("fsck", "--repair", code=5).stdout
+    assert "Salvaged into the new branch salvaged-main of session default.\n" in repaired
+    assert "Nothing to salvage" not in repaired
+    assert [each["content"] for each in bough.json("show", "salvaged-main")["messages"]] == ["one", "two"]
 
 
 def test_fsck_of_a_row_that_cannot_be_read(tmp_path: Path) -> None:
@@ -149,7 +180,7 @@ def test_fsck_of_a_database_that_no_manager_can_open(tmp_path: Path) -> None:
     assert result.stdout.startswith("error: ")
     assert "Checked 1 session: " in result.stdout
     result = bough("fsck", "--repair", code=5)
-    assert result.stderr.startswith("warning: nothing was salvaged: ")
+    assert result.stderr.startswith("warning: not everything was salvaged: ")
 
 
 def test_fsck_shows_no_control_characters(files: Bough) -> None:
@@ -235,7 +266,7 @@ def test_purge_tells_of_tags_and_other_wordings(bough: Bough) -> None:
     talk(bough)
     with ConversationBranchManager(store=str(bough.store)) as manager:
         manager.edit_message(0, {"role": "user", "content": "uno"})
-        manager.tag("v\x1b1")
+    odd_tag(bough, "v\x1b1", "main")
     out = bough.out("purge", "main:1", "--yes")
     assert "Held by tags: v\\x1b1.\n" in out
     assert out.endswith("Erased 1 message.\nThe session still has 1 other wording of what was edited.\n")

@@ -571,6 +571,59 @@ def test_a_settled_conflict_is_not_raised_again(
         assert len(manager.merge("side", "three-way", preview=True).conflicts) == 1
 
 
+changing = st.tuples(st.just("change"), st.booleans(), st.sampled_from(["edit", "edit", "edit", "remove"]), index)
+adding = st.tuples(
+    st.just("merge"), st.booleans(), st.sampled_from(["append", "append", "interleave", "squash", "three-way"]), index
+)
+
+
+@for_each_store(steps=st.lists(st.one_of(changing, adding), min_size=4, max_size=16))
+def test_a_newer_wording_stays_and_is_taken_whatever_was_merged_before(
+    manager: Manager, steps: list[tuple[str, bool, str, int]]
+) -> None:
+    """Each content tells of which message it is and what it was before: ``2 e4 e7``."""
+    manager.add_messages([{"content": "0"}, {"content": "1"}])
+    manager.fork("b")
+    settled: set[frozenset[str]] = set()
+    lost: set[str] = set()
+
+    def ours(conflict: merge.Conflict) -> Any:
+        if conflict.ours and conflict.theirs:
+            mine, other = conflict.ours["content"], conflict.theirs["content"]
+            assert not mine.startswith(f"{other} ")
+            assert not other.startswith(f"{mine} ")
+            assert {mine, other} not in settled
+            settled.add(frozenset({mine, other}))
+            lost.add(other)
+        return "ours"
+
+    for number, (verb, on_main, how, at) in enumerate(steps, 2):
+        manager.checkout("main" if on_main else "b")
+        held = [message["content"] for message in manager.get_messages()]
+        if verb == "merge":
+            source = "b" if on_main else "main"
+            other = {message["content"].split()[0]: message["content"] for message in manager.get_messages(source)}
+            ways = {"squash": merge.squash(f"{number}"), "three-way": merge.three_way(ours)}
+            manager.merge(source, ways.get(how, how))
+            now = {message["content"].split()[0]: message["content"] for message in manager.get_messages()}
+            assert len(now) == len(manager.get_messages())
+            for text in held:
+                key = text.split()[0]
+                if how != "three-way":
+                    assert now[key] == text
+                elif key in other and other[key].startswith(f"{text} "):
+                    assert now[key] == other[key]
+                elif key in now:
+                    assert now[key] == text or (now[key] == other[key] and text in lost)
+            continue
+        at %= len(held)
+        if how == "edit":
+            manager.edit_message(at, {"content": f"{held[at]} e{number}"})
+        else:
+            manager.remove_messages(at)
+        manager.add_message({"content": f"{number}"})  # so that there is something to merge
+
+
 # -- revert ------------------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ import pytest
 from manager_kit import kinds, say, texts
 
 from bough.changes import change, put_again
-from bough.errors import BranchMovedError, NothingToUndoError
+from bough.errors import BranchMovedError, InvalidRequestError, InvalidTurnsError, NothingToUndoError
 from bough.imports import IncomingBranch, entry
 from bough.manager import ConversationBranchManager as Manager
 from bough.model import Append, BranchChange, Drop, Operation, Put, Tip, replace
@@ -239,3 +239,51 @@ def test_a_head_that_leads_to_what_an_undo_drops_goes_to_main(talk: Manager) -> 
     undo = invert(Found(created, created, (), (), {}), replace(state, head="side"))
     assert undo.head == "main"
     assert undo.drops == (Drop(branch_id="side", expected=side.version),)
+
+
+def test_undo_says_how_many_messages_no_branch_holds_any_more(talk: Manager) -> None:
+    assert talk.undo().left == 0
+    talk.checkout("main")
+    talk.fork("idea")
+    forked = next(talk.operations()).number
+    talk.add_messages(say("d", "e"))
+    undone = talk.undo()
+    assert (undone.operation, undone.dropped, undone.left) == (forked, ("idea",), 2)
+    assert (talk.redo().left, texts(talk, "idea")) == (0, ["a", "b", "c", "d", "e"])
+    talk.checkout("main")
+    talk.merge("idea")
+    undone = talk.undo(forked)
+    assert (undone.dropped, undone.left) == (("idea",), 0)  # main holds them
+
+
+def test_what_another_program_did_is_told_where_it_is_passed_over(manager: Manager) -> None:
+    manager.add_messages(say("a"))
+    manager.rename_branch("main", "One")
+    record = manager.store.load("talk").branches["main"]
+    manager.store.commit("talk", change("external-edit", put_again(record, history=())))
+    number = next(manager.operations()).number
+    with pytest.raises(InvalidRequestError, match="cannot be undone: another program did it") as caught:
+        manager.undo(number)
+    assert caught.value.hint == f"`bough revert {number}` takes out what it changed"
+    assert manager.undo().passed_over == (number,)
+    with pytest.raises(NothingToUndoError) as nothing:
+        manager.undo()
+    assert nothing.value.hint == f"`bough revert {number}` takes out what it changed"
+
+
+def test_what_only_made_a_branch_has_nothing_to_revert(talk: Manager) -> None:
+    record = talk.store.load("talk").branches["side"]
+    talk.store.commit(
+        "talk", change("external-edit", Put(record=replace(record, id="new", tip=Tip("t", 0)), expected=None))
+    )
+    with pytest.raises(InvalidRequestError) as caught:
+        talk.undo(next(talk.operations()).number)
+    assert caught.value.hint == ""
+
+
+@pytest.mark.parametrize(("first", "hint"), [("assistant", "no repair mends it"), ("tool", "`--repair` mends it")])
+def test_turns_that_are_refused_are_said_to_be_mended_where_they_can(manager: Manager, first: str, hint: str) -> None:
+    manager.add_message({"role": first, "content": "x", "tool_call_id": "c1"})
+    with pytest.raises(InvalidTurnsError) as caught:
+        manager.get_messages(for_provider="anthropic" if first == "assistant" else "openai")
+    assert caught.value.hint.endswith(hint)

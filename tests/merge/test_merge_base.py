@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
-from bough import codec, history
+from bough import codec, edits, history
 from bough.diff import Side
 from bough.merge import find_base, find_squashed
 from bough.model import BranchChange, BranchRecord, Edit, History, Operation, Piece, Tip, replace
@@ -43,13 +43,13 @@ class Log:
     def make(self, branch_id: str, parent: str | None = None, index: int | None = None, kind: str = "fork") -> int:
         self.segments += 1
         begun: History = ()
-        edits: tuple[Edit, ...] = ()
+        known: tuple[Edit, ...] = ()
         if parent is not None:
             above = self.branches[parent]
             begun = history.cut(above.history, 0, above.length if index is None else index)
-            edits = above.edits
+            known = above.edits
         made = BranchRecord(
-            id=branch_id, name=branch_id, history=begun, edits=edits, tip=Tip(f"{branch_id}{self.segments}", 0),
+            id=branch_id, name=branch_id, history=begun, edits=known, tip=Tip(f"{branch_id}{self.segments}", 0),
             created_at=AT, updated_at=AT, parent_id=parent, parent_message_index=index,
         )  # fmt: skip
         return self.act(kind, branch_id, made)
@@ -57,20 +57,21 @@ class Log:
     def add(self, branch_id: str, count: int) -> None:
         self.branches[branch_id] = self.branches[branch_id].appended(count, AT)
 
-    def put(self, kind: str, branch_id: str, pieces: History, edits: tuple[Edit, ...] = (), **detail: Any) -> int:
-        return self.act(kind, branch_id, replace(self.branches[branch_id], history=pieces, edits=edits), **detail)
+    def put(self, kind: str, branch_id: str, pieces: History, known: tuple[Edit, ...] = (), **detail: Any) -> int:
+        return self.act(kind, branch_id, replace(self.branches[branch_id], history=pieces, edits=known), **detail)
 
-    def merge(self, target: str, source: str, *, brings: bool = True, names_target: bool = True) -> int:
+    def merge(self, target: str, source: str, *, brings: bool = True, names_target: bool = True, **more: Any) -> int:
         mine, other = self.branches[target], self.branches[source]
-        told: dict[str, Any] = {"source": source, "source_history": [list(piece) for piece in other.history]}
+        told: dict[str, Any] = {"source": source, "source_history": [list(piece) for piece in other.history], **more}
         if names_target:
             told["target"] = target
         if other.edits:
             told["source_edits"] = [list(edit) for edit in other.edits]
-        missing = history.subtract(other.history, mine.history) if brings else ()
-        return self.put("merge", target, history.concat(mine.history, missing), mine.edits, **told)
+        missing = edits.subtract(other.history, other.edits, mine.history, mine.edits) if brings else ()
+        merged = history.concat(mine.history, missing)
+        return self.put("merge", target, merged, edits.kept(merged, mine.edits, other.edits), **told)
 
-    def squash(self, target: str, source: str) -> int:
+    def squash(self, target: str, source: str, squashed: Sequence[Sequence[object]] = ()) -> int:
         self.add(target, 1)
         after = self.branches[target]
         self.branches[target] = replace(after, history=history.cut(after.history, 0, after.length - 1))
@@ -78,6 +79,7 @@ class Log:
         told: dict[str, Any] = {
             "source": source,
             "strategy": "squash",
+            "squashed": squashed,
             "source_history": [list(piece) for piece in other.history],
         }
         told["source_edits"] = [list(edit) for edit in other.edits]
@@ -175,7 +177,41 @@ def test_rule_1_a_merge_that_brought_nothing_cannot_be_taken_back_by_a_reset(log
     assert find_base(log, "main", "idea") == then
 
 
-def test_rule_2_what_came_before_the_last_creation_does_not_count(log: Log) -> None:
+@pytest.mark.parametrize("strategy", ["append", "interleave", "pick"])
+def test_rule_2_a_merge_that_only_adds_leaves_other_wordings_to_the_next_one(log: Log, strategy: str) -> None:
+    edited = (Piece("main1", 0, 1), Piece("idea2", 2, 3), Piece("main1", 2, 3), Piece("idea2", 0, 2))
+    log.put("edit", "idea", edited, (Edit("idea2", 2, "main1", 1),))
+    log.merge("main", "idea", strategy=strategy)
+    both = (Piece("main1", 1, 2), Piece("main1", 0, 1), Piece("main1", 2, 3), Piece("idea2", 0, 2))
+    assert find_base(log, "main", "idea") == Side(both)
+    # What came edited is known so, and the newest wording that both had counts.
+    log.add("idea", 2)
+    now = (*edited, Piece("idea2", 4, 5))
+    log.put("edit", "idea", now, (Edit("idea2", 2, "main1", 1), Edit("idea2", 4, "idea2", 3)))
+    log.merge("main", "idea", strategy=strategy)
+    base = find_base(log, "idea", "main")
+    assert base is not None
+    assert set(base.history) == {*both[:3], Piece("idea2", 0, 2), Piece("idea2", 4, 5)}
+    assert base.edits == (Edit("idea2", 4, "idea2", 3),)
+    # Behind it lies any earlier base, before it a later one.
+    then = log.side("idea")
+    log.merge("main", "idea")
+    assert find_base(log, "main", "idea") == then
+
+
+def test_rule_2_between_strangers_it_is_all_that_is_known(log: Log) -> None:
+    log.make("stranger")
+    log.add("stranger", 2)
+    log.merge("main", "stranger", strategy="append")
+    assert find_base(log, "main", "stranger") == Side((Piece("stranger3", 0, 2),))
+
+
+def test_rule_2_a_squash_tells_of_what_it_stands_for(log: Log) -> None:
+    log.squash("main", "idea", [["idea2", 0, 2]])
+    assert find_base(log, "main", "idea") == Side((Piece("main1", 0, 3), Piece("idea2", 0, 2)))
+
+
+def test_rule_3_what_came_before_the_last_creation_does_not_count(log: Log) -> None:
     log.merge("main", "idea")
     log.act("delete", "idea")
     log.make("idea")
@@ -191,7 +227,7 @@ def test_rule_2_what_came_before_the_last_creation_does_not_count(log: Log) -> N
     assert find_base(log, "idea", "main") is None
 
 
-def test_rule_2_an_undone_deletion_or_creation_never_was(log: Log) -> None:
+def test_rule_3_an_undone_deletion_or_creation_never_was(log: Log) -> None:
     then = log.side("idea")
     log.merge("main", "idea")
     kept = log.branches["idea"]
@@ -202,7 +238,7 @@ def test_rule_2_an_undone_deletion_or_creation_never_was(log: Log) -> None:
     assert find_base(log, "main", "idea") == then
 
 
-def test_rule_2_a_restored_branch_goes_on_where_it_was_deleted(log: Log) -> None:
+def test_rule_3_a_restored_branch_goes_on_where_it_was_deleted(log: Log) -> None:
     then, kept = log.side("idea"), log.branches["idea"]
     log.merge("main", "idea")
     log.act("delete", "idea")

@@ -37,6 +37,27 @@ SECTIONS = {
 }
 """Every command, grouped by what people do."""
 
+ELSEWHERE = {
+    "blame": "origin",
+    "branches": "branch",
+    "cat": "show",
+    "checkout": "switch",
+    "clone": "copy",
+    "commit": "add",
+    "grep": "search",
+    "init": "add",
+    "list": "branch",
+    "ls": "branch",
+    "mv": "rename",
+    "push": "copy",
+    "reflog": "ops",
+    "restore": "branch restore",
+    "rm": "remove",
+    "session": "sessions",
+    "status": "branch",
+}
+"""What people type who know git or a shell, and what it is called here."""
+
 
 class Bough(Group):
     """The top command: knows the others by name only, and turns errors into lines and exit codes."""
@@ -50,6 +71,13 @@ class Bough(Group):
         module = "import_" if cmd_name == "import" else cmd_name.replace("-", "_")
         command: click.Command = import_module(f"bough.cli.commands.{module}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] in ELSEWHERE:
+            ctx.fail(f"No such command {args[0]!r}: here it is `bough {ELSEWHERE[args[0]]}`.")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, self.list_commands(ctx)))

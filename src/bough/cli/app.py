@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import click
@@ -155,24 +156,31 @@ class KeepsLocks(Protocol):
     def lock_path(self, session_id: str) -> str: ...
 
 
+def complete(
+    ctx: click.Context, incomplete: str, offered: Callable[[ConversationBranchManager], dict[str, str]]
+) -> list[CompletionItem]:
+    """What is offered of a session and begins with what was typed, each with what it is."""
+    from click.shell_completion import CompletionItem
+
+    from bough.errors import BoughError
+
+    app = ctx.ensure_object(App)
+    app.json = True  # a warning must not get between the shell and what is typed
+    try:
+        with app.manager() as manager:
+            found = offered(manager)
+    except BoughError:
+        return []
+    return [CompletionItem(name, help=told) for name, told in found.items() if name.startswith(incomplete)]
+
+
 class BranchType(click.ParamType[str]):
     """A branch as people name one. :func:`branch_id` finds out which; here it is completed from the session."""
 
     name = "branch"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from click.shell_completion import CompletionItem
-
-        from bough.errors import BoughError
-
-        app = ctx.ensure_object(App)
-        app.json = True  # a warning must not get between the shell and what is typed
-        try:
-            with app.manager() as manager:
-                offered = self._offered(manager)
-        except BoughError:
-            return []
-        return [CompletionItem(name, help=told) for name, told in offered.items() if name.startswith(incomplete)]
+        return complete(ctx, incomplete, self._offered)
 
     def _offered(self, manager: ConversationBranchManager) -> dict[str, str]:
         """What may be meant, each with what it is."""
@@ -206,13 +214,72 @@ class RevisionType(BranchType):
 
     name = "revision"
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        begun, dots, _ = incomplete.rpartition("..")
+        return complete(
+            ctx,
+            incomplete,
+            lambda manager: {
+                start + name: told for start in ("", begun + dots) for name, told in self._offered(manager).items()
+            },
+        )
+
     def _offered(self, manager: ConversationBranchManager) -> dict[str, str]:
         tags = dict.fromkeys(manager.tags(), "tag")
         return {**super()._offered(manager), **tags, "HEAD": manager.get_current_branch_id()}
 
 
+class TagType(BranchType):
+    """A tag, completed from the session."""
+
+    name = "tag"
+
+    def _offered(self, manager: ConversationBranchManager) -> dict[str, str]:
+        return dict.fromkeys(manager.tags(), "tag")
+
+
+class DeletedType(BranchType):
+    """A branch that was deleted, completed from the log."""
+
+    def _offered(self, manager: ConversationBranchManager) -> dict[str, str]:
+        return {id_: f"deleted by operation {each.number}" for id_, each in manager.deleted_branches().items()}
+
+
+class OperationType(click.IntRange):
+    """The number of an operation, completed from the newest of the log."""
+
+    OFFERED = 50
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return complete(ctx, incomplete, self._offered)
+
+    def _offered(self, manager: ConversationBranchManager) -> dict[str, str]:
+        from bough.cli.operations import words
+        from bough.cli.text import plain
+        from bough.undo import REDO, UNDO, with_fate
+
+        newest = islice(with_fate(manager.operations()), self.OFFERED)
+        passed = {"init", "gc", "purge", UNDO, REDO}
+        return {
+            str(each.number): plain(words(each)) for each, undone in newest if not undone and each.kind not in passed
+        }
+
+
 BRANCH = BranchType()
 REVISION = RevisionType()
+TAG = TagType()
+DELETED = DeletedType()
+OPERATION = OperationType()
+
+
+def warn_of_names(app: App, manager: ConversationBranchManager, branch: ConversationBranch) -> None:
+    """Tells where a branch and a tag are called alike, as git does."""
+    for name in sorted({branch.id, branch.name} & manager.tags().keys()):
+        meant = "branch" if name == branch.id else "tag"
+        app.warn(f"a branch and a tag are called {name!r}: as a revision it is the {meant}")
 
 
 def branch_id(manager: ConversationBranchManager, text: str) -> str:

@@ -84,10 +84,10 @@ def head_lines(comparison: Comparison, short: Callable[[str, int], str]) -> Iter
 
 def ancestor_line(diff: Diff, short: Callable[[str, int], str]) -> str:
     if not diff.ancestor:
-        return "no common ancestor"
+        return "common beginning: none"
     segment, _, stop = diff.ancestor[-1]
     return (
-        f"common ancestor: {count(history.length(diff.ancestor), 'message')}, up to {plain(short(segment, stop - 1))}"
+        f"common beginning: {count(history.length(diff.ancestor), 'message')}, up to {plain(short(segment, stop - 1))}"
     )
 
 

@@ -31,8 +31,12 @@ def report(error: Exception, app: App, args: Sequence[str], *, color: bool | Non
     ours = args[: args.index("--")] if "--" in args else args  # what follows may be another program's
     if app.json or "--json" in ours:
         detail = {"type": type(error).__name__, "message": message, "hint": hint, **_attributes(error)}
-        app.answer_json({"error": detail, "warnings": app.warnings})
-        return code
+        try:
+            app.answer_json({"error": detail, "warnings": app.warnings})
+            return code
+        except OSError as unwritten:  # stdout is what failed, as a rule: then the error can only go to stderr
+            message, hint = (message, hint) if isinstance(error, OSError) else (f"{message}; {unwritten}", hint)
+            code = 1
     click.echo(click.style("error: ", fg="red", bold=True) + plain(message), err=True, color=color)
     if hint:
         click.echo(click.style("hint: ", fg="cyan") + plain(hint), err=True, color=color)

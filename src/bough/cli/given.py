@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,9 +17,21 @@ def parse_message(text: str) -> Message:
     from bough.codec import decode
 
     try:
-        return decode((_standard_input() if text == "-" else text).encode())
+        given = _standard_input() if text == "-" else text
+        message = decode(given.encode())
+        json.loads(given, object_pairs_hook=_once, parse_int=str, parse_float=str)
+        return message
     except ValueError as error:
         raise click.UsageError(f"--message: {error}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    """``ValueError`` for an object that has a key twice: one of the two values would be lost."""
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise ValueError(f"the key {key!r} stands there twice")
+        seen.add(key)
 
 
 def text_given() -> str:

@@ -197,8 +197,20 @@ def taken_back(app: App, manager: ConversationBranchManager, undone: Undone, ver
         "at": time_text(undone.at),
         "branches": list(undone.branch_ids),
         "head": head,
+        "dropped": list(undone.dropped),
+        "left": undone.left,
+        "passed_over": list(undone.passed_over),
     }
-    into = "into" if undone.kind in {"merge", "cherry-pick"} else "of"
-    of = f" {into} {', '.join(map(plain, undone.branch_ids))}" if undone.branch_ids else ""
-    text = f"{verb} operation {undone.operation}: the {_verb(undone.kind)}{of}. On {plain(head)} now."
-    app.answer(result, text)
+    done = plain(words(operation_of(manager, undone.operation)))
+    lines = [f"{verb} operation {undone.operation}: {done}. On {plain(head)} now."]
+    if undone.left:
+        back = "`bough redo`" if verb == "Undid" else "`bough undo`"
+        if len(undone.dropped) == 1:
+            back += f" or `bough branch restore {plain(undone.dropped[0])}`"
+        them = "it" if undone.left == 1 else "them"
+        lines.append(f"{count(undone.left, 'message')} went with it: {back} brings {them} back.")
+    if undone.passed_over:
+        passed = ", ".join(map(str, undone.passed_over[:MAX_NAMES])) + (", …" if undone.passed_over[MAX_NAMES:] else "")
+        of = "operation" if len(undone.passed_over) == 1 else "operations"
+        lines.append(f"Passed over {of} {passed}, which another program did: see `bough ops`.")
+    app.answer(result, *lines)

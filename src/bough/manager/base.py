@@ -73,6 +73,8 @@ class Base:
             state = self._session.load()
             unread = {finding.branch_id for finding in state.findings}
             is_new = not state.branches and not state.findings
+            if is_new and state.last_operation:
+                self._check_dropped()
             if is_new and not create:
                 raise SessionNotFoundError(self.session_id)
             if not create or MAIN in state.branches or MAIN in unread:
@@ -86,6 +88,21 @@ class Base:
         if current in state.branches:
             self._session.saw(state.branches[current])
         return current
+
+    def _check_dropped(self) -> None:
+        """``CorruptBranchError`` where the log of a session without branches says that there are some."""
+        dropped: set[str] = set()
+        for operation in self.store.operations(self.session_id):
+            for entry in operation.branches:
+                if entry.after is not None and entry.id not in dropped:
+                    place, reason = f"session {self.session_id!r}", "the documents of this session are gone"
+                    error = CorruptBranchError(place, reason, session_id=self.session_id)
+                    error.hint = (
+                        "`bough fsck --repair` puts what can still be read into new branches; where that is nothing, "
+                        f"`bough sessions delete {self.session_id}` sets the session aside"
+                    )
+                    raise error
+                dropped.add(entry.id)
 
     def close(self) -> None:
         """Ends the work; closes the store if the manager opened it. Twice is harmless."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from bough import attributes, changes, codec, history
@@ -172,10 +173,11 @@ class BranchVerbs(Base):
         """The branches that :meth:`restore_branch` can bring back, each with the operation that dropped it last."""
         present = self._session.load().branches
         dropped: dict[str, Operation] = {}
-        for operation in self.store.operations(self.session_id):
-            for entry in operation.branches:
-                if entry.after is None and entry.before is not None and entry.id not in present:
-                    dropped.setdefault(entry.id, operation)
+        with suppress(CorruptBranchError):  # what is newer than the damage was given by then; fsck tells of it
+            for operation in self.store.operations(self.session_id):
+                for entry in operation.branches:
+                    if entry.after is None and entry.before is not None and entry.id not in present:
+                        dropped.setdefault(entry.id, operation)
         return dropped
 
     def restore_branch(self, branch_id: str, as_id: str | None = None) -> ConversationBranch:

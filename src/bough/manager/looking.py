@@ -135,7 +135,9 @@ def _fit(messages: list[Message], provider: turns.Provider, *, repair: bool) -> 
         messages = [messages[part] if isinstance(part, int) else part for part in repaired.parts]
         problems = repaired.left
     if problems:
-        raise InvalidTurnsError(problems)
+        listed = f"`bough check --provider {provider}` lists what is wrong"
+        can_mend = any(problem.kind not in turns.UNMENDED for problem in problems)
+        raise InvalidTurnsError(problems, hint=f"{listed}; {'`--repair` mends' if can_mend else 'no repair mends'} it")
     return messages
 
 

@@ -14,6 +14,7 @@ from bough.errors import BranchNotFoundError, InvalidRequestError, MergeConflict
 from bough.events import Event
 from bough.manager.base import Align, Base, number_of
 from bough.merge import (
+    ADDING,
     STRATEGIES,
     Conflict,
     Conflicts,
@@ -32,6 +33,7 @@ from bough.model import BranchRecord, Change, Edit, History, Operation, Piece, P
 from bough.revisions import HEAD, identity_of
 from bough.stores.base import check_id
 from bough.turns import align as align_turns
+from bough.undo import FIXED, REDO, UNDO
 
 _OURS = "bough."
 """The modules of strategies of which it is known what they ask of the log, which may be long: most ask nothing."""
@@ -92,6 +94,7 @@ class MergeVerbs(Base):
         [outcome] = merged
         before = state.branches[target]
         after = outcome.put.record if outcome.put else before
+        found_nothing = outcome.put is None and name in ADDING
         diff = compare(Side(before.history, before.edits), Side(after.history, after.edits))
         if commit:
             payload = {"source": source_branch_id, "target": target, "strategy": name}
@@ -107,7 +110,17 @@ class MergeVerbs(Base):
             diff=diff,
             new=tuple(outcome.put.messages) if outcome.put else (),
             new_at=_first_new(outcome.put),
+            reworded=self._reworded(after, state.branches[source_branch_id]) if found_nothing else 0,
         )
+
+    def _reworded(self, target: BranchRecord, source: BranchRecord) -> int:
+        """How many messages the source has edited that the target holds in another wording."""
+        missing = edits.subtract(source.history, source.edits, target.history, target.edits)
+        differ = history.subtract(history.subtract(source.history, target.history), missing)
+        if differ:
+            base = find_base(self.store.operations(self.session_id), target.id, source.id)
+            differ = history.subtract(differ, base.history if base else ())
+        return history.length(differ)
 
     def _strategy(self, strategy: str | Strategy, align: Align | None) -> tuple[Strategy, str]:
         """The strategy and its name."""
@@ -219,44 +232,55 @@ class MergeVerbs(Base):
         Where :meth:`undo` would refuse because something later depends on the operation, this makes a three-way merge:
         ``MergeConflictError`` where a message was changed again since, unless ``resolve`` decides. The number of the
         operation that this makes, None where nothing of it is left. ``InvalidRequestError`` where there is no such
-        operation, or it changed no branch's messages.
+        operation, it changed no branch's messages, or gc has given up what it took away. What was purged stays away.
         """
-        target = next((each for each in self.store.operations(self.session_id) if each.number == operation), None)
-        if target is None:
-            raise InvalidRequestError(f"there is no operation {operation}", hint="`bough ops` lists them")
-        changed = [
-            (entry.before, entry.after)
-            for entry in target.branches
-            if entry.before is not None
-            and entry.after is not None
-            and (entry.before.history, entry.before.edits) != (entry.after.history, entry.after.edits)
-        ]
+        target, freed, erased = self._since(operation)
+        changed: list[tuple[str, Side, Side]] = []
+        for entry in target.branches:
+            if entry.before is not None and entry.after is not None:
+                before, after = (_without(record, erased) for record in (entry.before, entry.after))
+                if before != after:
+                    changed.append((entry.id, before, after))
         if not changed:
             raise InvalidRequestError(
-                f"operation {operation} ({target.kind}) changed no branch's messages", hint=f"`bough undo {operation}`"
+                f"operation {operation} ({target.kind}) changed no branch's messages",
+                hint="" if target.kind in FIXED | {UNDO, REDO} else f"`bough undo {operation}`",
             )
+        for branch_id, before, after in changed:
+            taken = history.subtract(before.history, after.history)
+            if history.subtract(taken, freed) != taken:
+                raise InvalidRequestError(
+                    f"operation {operation} ({target.kind}) cannot be reverted: gc has given up messages that branch"
+                    f" {branch_id!r} had before it"
+                )
 
         def plan(state: SessionState) -> Change | None:
             puts = []
-            for before, after in changed:
-                record = self._session.find(state, after.id)
-                sides = Sides(
-                    target=Side(record.history, record.edits),
-                    source=Side(before.history, before.edits),
-                    base=Side(after.history, after.edits),
-                    read=self.read_messages,
-                )
+            for branch_id, before, after in changed:
+                record = self._session.find(state, branch_id)
+                target_side = Side(record.history, record.edits)
+                sides = Sides(target=target_side, source=before, base=after, read=self.read_messages)
                 try:
                     put = lower(list(three_way(resolve)(sides)), record, sides)
                 except Conflicts as found:
-                    was = f"{after.id} before operation {operation}"
-                    raise MergeConflictError(was, after.id, found.conflicts) from None
+                    was = f"{branch_id} before operation {operation}"
+                    raise MergeConflictError(was, branch_id, found.conflicts) from None
                 if put is not None:
                     puts.append(put)
             return changes.change("revert", *puts, detail={"reverts": operation, "kind": target.kind}) if puts else None
 
-        _, commit = self._session.write(plan, only=[after.id for _, after in changed])
+        _, commit = self._session.write(plan, only=[branch_id for branch_id, _, _ in changed])
         return number_of(commit)
+
+    def _since(self, number: int) -> tuple[Operation, History, History]:
+        """The operation, what gc gave up since, and what was purged since. ``InvalidRequestError``."""
+        freed: list[History] = []
+        erased: list[History] = []
+        for operation in self.store.operations(self.session_id):
+            if operation.number == number:
+                return operation, history.union(*freed), history.union(*erased)
+            (erased if operation.erased else freed).append(operation.freed)
+        raise InvalidRequestError(f"there is no operation {number}", hint="`bough ops` lists them")
 
     # -- provenance ------------------------------------------------------------------------------------------------
 
@@ -294,6 +318,12 @@ class MergeVerbs(Base):
             original=None if edit is None else (edit.original_segment, edit.original_position),
             stands_for=squashed,
         )
+
+
+def _without(record: BranchRecord, erased: History) -> Side:
+    """What the record holds, as it would read had the erased messages never been."""
+    kept = history.subtract(record.history, erased)
+    return Side(kept, edits.kept(kept, record.edits))
 
 
 def _first_new(put: Put | None) -> Identity | None:

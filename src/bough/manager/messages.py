@@ -72,7 +72,9 @@ class MessageVerbs(Base):
 
         def bounds(record: BranchRecord) -> tuple[int, int]:
             first = _index(record, start)
-            last = first + 1 if stop is None else stop if stop >= 0 else record.length + stop
+            if stop is None:
+                return first, first + 1
+            last = _whole(stop) if stop >= 0 else record.length + _whole(stop)
             if not first < last <= record.length:
                 raise InvalidRequestError(f"messages {start}..{stop} are not in branch {record.id!r}")
             return first, last
@@ -100,7 +102,7 @@ class MessageVerbs(Base):
         goal = self.resolve(to) if isinstance(to, str) else None
 
         def plan(record: BranchRecord) -> Put | None:
-            wanted = _first(record, to) if goal is None or isinstance(to, int) else goal
+            wanted = _first(record, to) if goal is None else goal
             longer = record.history if history.starts_with(record.history, wanted.history) else wanted.history
             stop = self._aligned(longer, history.length(wanted.history), align)
             put = changes.put_history(record, history.cut(longer, 0, stop), wanted.edits)
@@ -135,14 +137,22 @@ class MessageVerbs(Base):
         return done[0]
 
 
+def _whole(number: object) -> int:
+    """``InvalidRequestError`` where it is no integer: a history with half a message could not be read any more."""
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise InvalidRequestError(f"{number!r} is no number of a message")
+    return number
+
+
 def _index(record: BranchRecord, index: int) -> int:
-    at = index if index >= 0 else record.length + index
-    if isinstance(index, bool) or not 0 <= at < record.length:
+    at = index if _whole(index) >= 0 else record.length + index
+    if not 0 <= at < record.length:
         raise InvalidRequestError(f"branch {record.id!r} has no message {index}; it has {record.length}")
     return at
 
 
-def _first(record: BranchRecord, count: int | str) -> Revision:
-    if isinstance(count, str | bool) or not 0 <= count <= record.length:
-        raise InvalidRequestError(f"{count!r} is outside 0..{record.length} of branch {record.id!r}")
-    return Revision(text=str(count), history=history.cut(record.history, 0, count), edits=record.edits)
+def _first(record: BranchRecord, count: object) -> Revision:
+    number = _whole(count)
+    if not 0 <= number <= record.length:
+        raise InvalidRequestError(f"{number} is outside 0..{record.length} of branch {record.id!r}")
+    return Revision(text=str(number), history=history.cut(record.history, 0, number), edits=record.edits)

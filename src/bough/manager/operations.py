@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from bough import history
 from bough.branch import MAIN, Undone
 from bough.errors import BranchExistsError, BranchMovedError
 from bough.manager.base import Base
-from bough.model import Operation, SessionState
+from bough.model import Commit, Operation, SessionState
 from bough.undo import UNDO, Found, branches_of, find_redo, find_undo, invert
 
 
@@ -22,7 +23,7 @@ class OperationVerbs(Base):
 
     def undo(self, operation: int | None = None) -> Undone:
         """Takes an operation back, the last one that is not undone if None. What was appended since stays, behind what
-        that restores.
+        that restores; where a branch goes it goes with it (``left``), until :meth:`redo` or :meth:`restore_branch`.
 
         ``NothingToUndoError``; ``BranchMovedError`` where something later depends on it; ``InvalidRequestError`` where
         there is no such operation, or gc has given up what it needs. Sends the events of what it makes, drops and
@@ -56,10 +57,22 @@ class OperationVerbs(Base):
         head = commit.operation.head_after if commit.operation else None
         follows = change.head is not None or is_gone
         self._session.announce(commit, *self._move_to(head or MAIN if follows else self._current))
+        dropped = tuple(sorted(commit.before.keys() - commit.branches.keys()))
         is_redo = target.kind == UNDO
         return Undone(
             operation=target.detail["undoes"] if is_redo else target.number,
             kind=target.detail.get("kind", "") if is_redo else target.kind,
             at=target.at,
             branch_ids=tuple(entry.id for entry in target.branches),
+            dropped=dropped,
+            left=self._left(commit, dropped),
+            passed_over=found.passed_over,
         )
+
+    def _left(self, commit: Commit, dropped: Iterable[str]) -> int:
+        """How many messages of the dropped branches no branch holds now."""
+        gone = history.union(*(commit.before[branch_id].history for branch_id in dropped))
+        if not gone:
+            return 0
+        held = [record.history for record in self._session.load().branches.values()]
+        return history.length(history.subtract(gone, history.union(*held)))

@@ -17,6 +17,7 @@ from bough.manager.base import Base, number_of
 from bough.model import Change, Finding, History, Piece, Put, SessionState, replace
 from bough.retention import Garbage, GarbageReport, PurgeReport
 from bough.revisions import HEAD
+from bough.session import Session
 from bough.stores.base import MAX_ID_BYTES
 
 
@@ -25,6 +26,40 @@ class Checkup(Struct, frozen=True, kw_only=True):
 
     findings: tuple[Finding, ...]
     salvaged: tuple[str, ...] = ()
+    salvageable: int = 0
+    """How many things a repair found that could be saved, with those that an earlier one did."""
+
+
+def check_up(
+    session: Session, *, repair: bool = False, tell: Callable[[Finding], object] = lambda finding: None
+) -> Checkup:
+    """:meth:`bough.manager.ConversationBranchManager.fsck`, also of a session that no manager can open."""
+    findings: list[Finding] = []
+    for finding in fsck.examine(session.store, session.id):
+        findings.append(finding)
+        tell(finding)
+    if not repair or all(finding.severity != "error" for finding in findings):
+        return Checkup(findings=tuple(findings))
+    wanted = list(fsck.salvages(session.store, session.load(), findings))
+    made = [_salvage(session, each) for each in wanted]
+    return Checkup(findings=tuple(findings), salvaged=tuple(filter(None, made)), salvageable=len(wanted))
+
+
+def _salvage(session: Session, salvage: Salvage) -> str | None:
+    """Puts what is left of something damaged into a new branch; its id, None where it is in one already."""
+
+    def plan(state: SessionState) -> Change | None:
+        if fsck.is_saved(session.store, state, salvage):
+            return None
+        unread = {each.branch_id or "" for each in state.findings}
+        new_id = changes.free_id(f"{SALVAGED}{salvage.of}", {*state.branches, *unread})
+        put = changes.put_new(new_id, _cut_name(f"Salvaged: {salvage.of}"))
+        put = changes.put_salvaged(put, salvage.history, salvage.lines)
+        return changes.change("salvage", put, detail={"of": salvage.of, "place": salvage.place})
+
+    _, commit = session.write(plan, only=None)
+    session.announce(commit)
+    return next(iter(commit.branches)) if commit else None
 
 
 class UpkeepVerbs(Base):
@@ -41,9 +76,7 @@ class UpkeepVerbs(Base):
 
         ``InvalidRequestError`` where there is such a tag or branch, or it cannot be a name; ``RevisionNotFoundError``.
         """
-        changes.check_name(name)
-        if name in ("HEAD", "@", "-"):
-            raise InvalidRequestError(f"a tag cannot be called {name!r}, which is a revision of its own")
+        changes.check_tag_name(name)
         found = self.resolve(revision)
         tag = Tag(name=name, history=found.history, edits=found.edits, branch_id=found.branch_id, at=codec.now())
 
@@ -101,30 +134,7 @@ class UpkeepVerbs(Base):
         ``tell`` hears of each finding as it is found. With ``repair`` what can be read of a damaged branch or tag is
         put into a new branch each, ``salvaged-<id>``, unless an earlier repair did; nothing else is touched.
         """
-        findings: list[Finding] = []
-        for finding in fsck.examine(self.store, self.session_id):
-            findings.append(finding)
-            tell(finding)
-        if not repair or all(finding.severity != "error" for finding in findings):
-            return Checkup(findings=tuple(findings))
-        made = [self._salvage(each) for each in fsck.salvages(self.store, self._session.load(), findings)]
-        return Checkup(findings=tuple(findings), salvaged=tuple(filter(None, made)))
-
-    def _salvage(self, salvage: Salvage) -> str | None:
-        """Puts what is left of something damaged into a new branch; its id, None where it is in one already."""
-
-        def plan(state: SessionState) -> Change | None:
-            if fsck.is_saved(self.store, state, salvage):
-                return None
-            unread = {each.branch_id or "" for each in state.findings}
-            new_id = changes.free_id(f"{SALVAGED}{salvage.of}", {*state.branches, *unread})
-            put = changes.put_new(new_id, _cut_name(f"Salvaged: {salvage.of}"))
-            put = changes.put_salvaged(put, salvage.history, salvage.lines)
-            return changes.change("salvage", put, detail={"of": salvage.of, "place": salvage.place})
-
-        _, commit = self._session.write(plan, only=None)
-        self._session.announce(commit)
-        return next(iter(commit.branches)) if commit else None
+        return check_up(self._session, repair=repair, tell=tell)
 
     # -- giving up -------------------------------------------------------------------------------------------------
 

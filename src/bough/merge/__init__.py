@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from bough.merge.base import ADDING as ADDING
 from bough.merge.base import find_base as find_base
 from bough.merge.base import find_squashed as find_squashed
 from bough.merge.interleave import interleave as interleave

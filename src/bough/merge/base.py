@@ -1,8 +1,10 @@
 """What the log of operations says of two branches: with what both began, and what was squashed. Pure.
 
-1. A merge counts until it is undone, or until a reset of its target takes back everything that it brought. One that was
-   told to ``pick`` is no base: what was not picked was not refused for good.
-2. A branch begins with its last creation: what the log says of an earlier one of that id does not count. A restored
+1. A merge counts until it is undone, or until a reset of its target takes back everything that it brought.
+2. A merge that looked at all that differed is a base as a whole. One that only adds (``ADDING``) neither took nor
+   refused other wordings and removals: it tells of the messages that both held alike afterwards, and for the rest the
+   earlier base goes on.
+3. A branch begins with its last creation: what the log says of an earlier one of that id does not count. A restored
    branch goes on where it was deleted.
 
 What it deliberately does not do: look at names, at ``parent_message_index``, or at times.
@@ -17,31 +19,38 @@ from bough import edits, history
 from bough.diff import Side
 from bough.model import BranchChange, BranchRecord, Edit, History, Operation, Piece
 
+ADDING = frozenset({"append", "interleave", "pick", "squash"})
+"""The strategies that only add. Any other, somebody's own too, counts as one that decides about everything."""
+
 
 def find_base(operations_newest_first: Iterable[Operation], target_id: str, source_id: str) -> Side | None:
     """With what both branches began, None where the log does not say.
 
     That is what the merged branch held at the last merge between the two, in either direction; else what the one held
     when it was made from the other; else, for branches further apart, what both took along from the branch that both
-    descend from.
+    descend from. Merges since that only added change it by what both held alike after them (rule 2).
     """
     both = [target_id, source_id]
     took: list[Side | None] = [None, None]
+    alike: Side | None = None
     for operation in _of_present(operations_newest_first):
-        if operation.kind == "merge" and operation.detail.get("strategy") != "pick" and both == [target_id, source_id]:
-            if {operation.detail["source"], _target_of(operation)} == set(both):
-                return _merged_side(operation)
+        if operation.kind == "merge" and both == [target_id, source_id]:
+            if {operation.detail["source"], _target_of(operation)} != set(both):
+                continue
+            if operation.detail.get("strategy") not in ADDING:
+                return _updated(_merged_side(operation), alike)
+            alike = _updated(_alike(operation), alike)
             continue
         for number in (0, 1):
             made = _made(operation, both[number])
             if made is None:
                 continue
             if operation.kind not in ("fork", "create") or made.parent_id is None:
-                return None
+                return alike
             both[number], took[number] = made.parent_id, _side(made)
             if both[0] == both[1]:
-                return _shared(_side(made), took[1 - number])
-    return None
+                return _updated(_shared(_side(made), took[1 - number]), alike)
+    return alike
 
 
 def find_squashed(operations_newest_first: Iterable[Operation], target_id: str) -> History:
@@ -132,6 +141,28 @@ def _made(operation: Operation, branch_id: str) -> BranchRecord | None:
 def _merged_side(operation: Operation) -> Side:
     pieces, changed = operation.detail["source_history"], operation.detail.get("source_edits", ())
     return Side(tuple(Piece(*piece) for piece in pieces), tuple(Edit(*edit) for edit in changed))
+
+
+def _alike(operation: Operation) -> Side:
+    """What both branches held in one wording after a merge, and what a squash put one message for."""
+    source = _merged_side(operation)
+    change = _change_of(operation, _target_of(operation))
+    differs = history.subtract(source.history, _side(change.after if change else None).history)
+    differs = history.subtract(differs, tuple(Piece(*piece) for piece in operation.detail.get("squashed", ())))
+    pieces = history.subtract(source.history, differs)
+    return Side(pieces, edits.kept(pieces, source.edits))
+
+
+def _updated(earlier: Side, later: Side | None) -> Side:
+    """What either holds, in the later one's wording."""
+    if later is None:
+        return earlier
+    rest = history.subtract(earlier.history, later.history)
+    if not rest:  # so it is with most merges of a long line of them
+        return later
+    rest = edits.subtract(rest, earlier.edits, later.history, later.edits)
+    pieces = history.concat(rest, later.history)
+    return Side(pieces, edits.kept(pieces, earlier.edits, later.edits))
 
 
 def _side(record: BranchRecord | None) -> Side:

@@ -16,7 +16,8 @@ class MergeResult:
     ``diff`` leads from the target before to the target afterwards, ``new`` are the messages that were made (encoded),
     which in a preview can be read nowhere yet; ``new_at`` is the identity of the first, the others follow it.
     ``operation`` is the number of the operation, None where nothing was written. ``conflicts`` are those that stand in
-    the way, in a preview.
+    the way, in a preview. ``reworded`` is told where a strategy that only adds found nothing to add: how many messages
+    the source has edited, of which the target holds another wording. A three-way merge looks at them.
     """
 
     source: str
@@ -29,6 +30,7 @@ class MergeResult:
     new: tuple[bytes, ...] = ()
     new_at: Identity | None = None
     conflicts: tuple[Conflict, ...] = ()
+    reworded: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

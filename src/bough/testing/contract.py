@@ -23,6 +23,7 @@ from bough.errors import (
     BranchMovedError,
     BranchNotFoundError,
     CorruptBranchError,
+    InvalidRequestError,
     SessionNotFoundError,
     StoreUnavailableError,
 )
@@ -202,6 +203,15 @@ class StoreContract(GraftContract, SearchContract, UpkeepContract):
         after = store.commit(SESSION, change("set", replace(put, messages=said("new")))).branches["main"]
         assert texts_of(store, after.history) == ["one", "new"]
         assert texts_of(store, append(store, "last").branches["main"].history) == ["one", "new", "last"]
+
+    @pytest.mark.parametrize("off", [-1, 1])
+    def test_3_a_put_whose_new_places_are_not_the_next_ones_is_refused(self, store: Store, off: int) -> None:
+        record = begin(store, "one", "two")
+        put = with_new(record, "three")
+        wrong = Tip(record.tip.segment, put.record.tip.next + off)
+        with pytest.raises(InvalidRequestError):
+            store.commit(SESSION, change("set", replace(put, record=replace(put.record, tip=wrong))))
+        assert store.load(SESSION).branches["main"] == record
 
     def test_1_the_puts_of_one_change_may_refer_to_each_others_messages(self, store: Store) -> None:
         left = with_new(put_new("left", "Left").record, "shared", "left")

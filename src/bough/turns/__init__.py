@@ -23,10 +23,11 @@ from __future__ import annotations
 
 from bough.turns.checking import TurnProblem, TurnProblemKind, check
 from bough.turns.grouping import Group, align, groups, safe_start
-from bough.turns.repairing import Repaired, repair
+from bough.turns.repairing import UNMENDED, Repaired, repair
 from bough.turns.shape import Provider
 
 __all__ = [
+    "UNMENDED",
     "Group",
     "Provider",
     "Repaired",

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from bough.errors import InvalidRequestError
 from bough.model import Message
 from bough.turns import anthropic, chat, responses
 from bough.turns.families import read
@@ -74,8 +75,8 @@ def check(messages: Sequence[Message], *, provider: Provider | None = None) -> l
 
     Without a provider only what every one refuses: calls and results that do not match, reasoning without its item, and
     messages without any content. With one also what that provider alone refuses: text that is empty or blank and the
-    order of roles (Anthropic), and messages that are written in another family's way. ``ValueError`` for another
-    provider.
+    order of roles (Anthropic), and messages that are written in another family's way. ``InvalidRequestError`` for
+    another provider.
 
     Where ids need not be unique in a whole conversation (chat completions), the same id may be called again once it
     was answered.
@@ -84,8 +85,8 @@ def check(messages: Sequence[Message], *, provider: Provider | None = None) -> l
 
 
 def faults(messages: Sequence[Message], provider: Provider | None) -> list[Fault]:
-    if provider is not None and provider not in _NAMES:
-        raise ValueError(f"no provider {provider!r}; there are {', '.join(_NAMES)}")
+    if provider is not None and provider not in tuple(_NAMES):
+        raise InvalidRequestError(f"no provider {provider!r}", hint=f"there are {', '.join(_NAMES)}")
     shapes = [read(message) for message in messages]
     found = [*_turn_faults(shapes), *_reasoning_faults(shapes), *_empty_faults(messages, shapes, provider)]
     if provider is not None:

@@ -8,10 +8,11 @@ results to calls that had none, and takes away everything else.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
+from bough.errors import InvalidRequestError
 from bough.model import Message
 from bough.turns import anthropic, chat, responses
 from bough.turns.checking import Asked, Fault, TurnProblem, faults, is_empty
@@ -24,7 +25,8 @@ How: TypeAlias = Literal["complete", "remove"]
 MISSING = "There is no result: it was not recorded, or the call was interrupted."
 NOTHING = "(no content)"
 
-_LEFT = ("role-order", "unknown-shape")
+UNMENDED = ("role-order", "unknown-shape")
+"""Kinds of problems that no repair can mend."""
 _TURNS = ("dangling-call", "dangling-result", "duplicate-result", "duplicate-call", "misplaced-result")
 
 _Entry: TypeAlias = tuple[int | None, Message]
@@ -54,12 +56,15 @@ def repair(
     A call that no result can be made for (it has no id, or wants a screenshot) is taken out either way. So are results
     of no call, all but the first of calls and results that are there twice, and reasoning without its item. Misplaced
     results go behind their call. Text blocks without text are taken out; a message that then has no content says so if
-    it is a user's or a result, and is taken out otherwise. ``ValueError`` for another provider.
+    it is a user's or a result, and is taken out otherwise. ``InvalidRequestError`` for another
+    provider or another ``how``.
     """
+    if how not in get_args(How):
+        raise InvalidRequestError(f"no way to repair {how!r}", hint=f"there are {', '.join(get_args(How))}")
     entries: list[_Entry] = list(enumerate(messages))
     found = faults(messages, provider)
     problems = [fault.problem for fault in found]
-    while any(fault.problem.kind not in _LEFT for fault in found):
+    while any(fault.problem.kind not in UNMENDED for fault in found):
         of_turns = [fault for fault in found if fault.problem.kind in (*_TURNS, "dangling-reasoning")]
         entries = _Turns(entries, how).mended(of_turns) if of_turns else _said(entries, found, provider)
         found = faults([message for _, message in entries], provider)

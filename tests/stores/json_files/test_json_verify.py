@@ -399,7 +399,7 @@ def test_what_another_program_writes_is_a_note_or_a_warning(root: Path) -> None:
     path.write_text(json.dumps(value, indent=2))
     [finding] = verify(root)
     assert (finding.severity, finding.branch_id) == ("warning", "side")
-    assert "message 2 differ" in finding.problem
+    assert "message 2 differs" in finding.problem
     append(store_of(root), "side", say("taken over"))
     assert verify(root) == []  # main has all that it wrote over
     value = json.loads((folder(root) / "main.json").read_bytes())
@@ -446,7 +446,7 @@ def test_attributes_that_cannot_be_found_again(root: Path) -> None:
     store.commit(SESSION, change("describe"))
     path = folder(root) / "operations.jsonl"
     rows = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*rows[:2], *rows[3:]]))
+    path.write_bytes(b"".join([*rows[:-2], *rows[-1:]]))
     state = store_of(root).load(SESSION)
     assert dict(state.attributes) == {}
     assert [each.severity for each in state.findings] == ["warning"]
@@ -494,3 +494,56 @@ def test_a_process_sees_what_another_set(root: Path) -> None:
         assert dict(other.load(SESSION).attributes) == {"n": number}
         other.commit(SESSION, change("rename"))
         assert dict(one.load(SESSION).attributes) == {"n": number}
+
+
+def test_attributes_are_found_where_a_line_before_them_is_lost(root: Path) -> None:
+    store = store_of(root)
+    store.commit(SESSION, change("describe", attributes={"title": "x"}))
+    store.commit(SESSION, change("describe"))
+    path = folder(root) / "operations.jsonl"
+    rows = path.read_bytes().splitlines(keepends=True)
+    for damaged in ([*rows[:2], *rows[3:]], [*rows[:2], b"garbage\n", *rows[3:]], [*rows[:-2], b"{}\n", *rows[-2:]]):
+        path.write_bytes(b"".join(damaged))
+        state = store_of(root).load(SESSION)
+        assert dict(state.attributes) == {"title": "x"}
+        assert [each.severity for each in state.findings] == ["warning"]
+        assert "attributes" in told(verify(root))
+        other = store_of(root)
+        other.commit(SESSION, change("describe"))
+        for each in (other, store_of(root)):  # the new entry says the right place
+            assert (dict(each.load(SESSION).attributes), each.load(SESSION).findings) == ({"title": "x"}, ())
+
+
+def test_what_is_newer_than_a_line_that_cannot_be_read_is_told(root: Path) -> None:
+    path = folder(root) / "operations.jsonl"
+    rows = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*rows[:2], b"garbage\n", *rows[3:]]))
+    operations = store_of(root).operations(SESSION)
+    assert [next(operations).number for _ in rows[3:]] == list(range(len(rows), 3, -1))
+    with pytest.raises(CorruptBranchError):
+        next(operations)
+
+
+def test_an_empty_document_is_called_empty(root: Path) -> None:
+    (folder(root) / "side.json").write_bytes(b"")
+    [finding] = verify(root)
+    assert (finding.branch_id, finding.problem) == ("side", "it is empty")
+
+
+def test_older_attributes_are_used_and_told_where_the_newest_are_lost(root: Path) -> None:
+    store = store_of(root)
+    for title in ("x", "y"):
+        store.commit(SESSION, change("describe", attributes={"title": title}))
+    store.commit(SESSION, change("describe"))
+    path = folder(root) / "operations.jsonl"
+    rows = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*rows[:-2], *rows[-1:]]))
+    other = store_of(root)
+    for _ in range(2):
+        for each in (other, store_of(root)):
+            state = each.load(SESSION)
+            assert dict(state.attributes) == {"title": "x"}
+            assert [finding.severity for finding in state.findings] == ["warning"]
+        other.commit(SESSION, change("describe"))
+    other.commit(SESSION, change("describe", attributes={"title": "z"}))
+    assert (dict(other.load(SESSION).attributes), other.load(SESSION).findings) == ({"title": "z"}, ())

@@ -44,4 +44,6 @@ def _message(role: str | None, text: str | None, message: str | None) -> Message
         raise click.UsageError("Give either ROLE [TEXT] or --message JSON.")
     if message is not None:
         return parse_message(message)
+    if role is not None and role.split() != [role]:
+        raise click.UsageError(f"{role!r} is no role: write `bough add user TEXT`.")
     return {"role": role, "content": text_given() if text is None else text}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bough.cli.app import BRANCH, App, Command, Group, branch_id, branch_json, pass_app
+from bough.cli.app import BRANCH, DELETED, App, Command, Group, branch_id, branch_json, pass_app, warn_of_names
 
 if TYPE_CHECKING:
     from bough.branch import ConversationBranch
@@ -113,7 +113,7 @@ def _list_deleted(app: App, manager: ConversationBranchManager) -> None:
 
 
 @command.command("restore", cls=Command)
-@click.argument("id_", metavar="ID")
+@click.argument("id_", type=DELETED, metavar="ID")
 @click.option("--as", "new_id", metavar="ID", help="The id that it gets; the one that it had if absent.")
 @pass_app
 def restore(app: App, id_: str, new_id: str | None) -> None:
@@ -135,6 +135,7 @@ def restore(app: App, id_: str, new_id: str | None) -> None:
         except BranchExistsError as error:
             error.hint = "give it another id: --as ID"
             raise
+        warn_of_names(app, manager, branch)
         text = f"Branch {plain(branch.id)} is back, with {count(len(branch.messages), 'message')}."
         app.answer({"restored": id_, "branch": branch_json(branch)}, text)
 
@@ -160,5 +161,6 @@ def create(app: App, id_: str, name: str | None, parent: str | None, at: int | N
     with app.manager(create=True) as manager:
         source = branch_id(manager, parent) if parent is not None else manager.get_current_branch_id()
         branch = manager.create_branch(id_, id_ if name is None else name, None if empty else source, at)
+        warn_of_names(app, manager, branch)
         text = f"Created branch {plain(branch.id)} with {count(len(branch.messages), 'message')}."
         app.answer({"branch": branch_json(branch)}, text)

@@ -9,7 +9,8 @@ import click
 from bough.cli.app import REVISION, App, Command, pass_app
 
 if TYPE_CHECKING:
-    from bough.manager import Align
+    from bough.manager import Align, ConversationBranchManager
+    from bough.model import History
 
 
 @click.command("cherry-pick", cls=Command)
@@ -35,12 +36,36 @@ def command(app: App, revisions: tuple[str, ...], align: Align | None) -> None:
     from bough.cli.app import branch_json
     from bough.cli.operations import made
     from bough.cli.text import count, plain
+    from bough.errors import RevisionNotFoundError
 
     with app.manager() as manager:
         before = manager.get_current_branch()
-        done = made(manager, before, manager.cherry_pick(*revisions, align=align))
+        try:
+            version = manager.cherry_pick(*revisions, align=align)
+        except RevisionNotFoundError as error:
+            if error.revision.isdecimal():
+                error.hint = f"message {error.revision} of a branch is written `BRANCH:{error.revision}`"
+            raise
+        done = made(manager, before, version)
         text = f"Picked {count(done.came, 'message')} into {plain(before.id)}. `bough undo` takes it back."
         if done.operation is None:
             text = f"{plain(before.id)} holds that already: nothing to pick."
+            if _differs(manager, revisions, before.record.history):
+                text = (
+                    f"{plain(before.id)} holds that already, in another wording: nothing to pick."
+                    " `bough merge BRANCH --strategy three-way` takes edits over."
+                )
         branch = branch_json(manager.get_current_branch())
         app.answer({"branch": branch, "added": done.came, "operation": done.operation}, text)
+
+
+def _differs(manager: ConversationBranchManager, revisions: tuple[str, ...], held: History) -> bool:
+    """Whether some of the chosen messages are not held in the wording that was chosen."""
+    from bough import edits, history
+
+    for revision in revisions:
+        before, after = manager.resolve_range(revision)
+        chosen = edits.subtract(after.history, after.edits, before.history, before.edits)
+        if history.subtract(chosen, held):
+            return True
+    return False

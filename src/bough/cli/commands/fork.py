@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bough.cli.app import REVISION, App, Command, branch_json, pass_app
+from bough.cli.app import REVISION, App, Command, branch_json, pass_app, warn_of_names
 
 if TYPE_CHECKING:
-    from bough.manager import Align
+    from bough.manager import Align, ConversationBranchManager
 
 
 @click.command("fork", cls=Command)
@@ -34,9 +34,11 @@ def command(app: App, name: str, at: int | None, revision: str | None, align: Al
     bough fork idea --from idea@{1}          from what idea was before
     """
     from bough.cli.text import count, plain
+    from bough.revisions import HEAD
 
     with app.manager(create=revision is None) as manager:
         source: str | None = manager.get_current_branch_id()
+        cuts = align is None and at is not None and _cuts_a_call(manager, revision or HEAD, at)
         if revision is not None:
             branch = manager.fork_from(name, revision if at is None else f"{revision}:{at}", align=align)
             source = branch.parent_id
@@ -44,6 +46,20 @@ def command(app: App, name: str, at: int | None, revision: str | None, align: Al
             branch = manager.fork_from_message(name, at, align=align)
         else:
             branch = manager.fork(name)
+        warn_of_names(app, manager, branch)
+        if cuts:
+            app.warn(
+                f"a tool call and its results lie on both sides of {at}: --align back or forward keeps them together"
+            )
         held = count(len(branch.messages), "message")
         text = f"Switched to the new branch {plain(branch.id)}, with {held} of {plain(source or revision or '')}."
         app.answer({"from": source, "branch": branch_json(branch)}, text)
+
+
+def _cuts_a_call(manager: ConversationBranchManager, revision: str, at: int) -> bool:
+    """Whether a tool call would be kept without its results."""
+    from bough.branch import Messages
+    from bough.turns import align
+
+    messages = Messages(manager.store, manager.session_id, manager.resolve(revision).history)
+    return 0 < at < len(messages) and align(messages, at, "back") != at

@@ -9,8 +9,6 @@ import click
 from bough.cli.app import App, Command, pass_app
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from bough.manager.upkeep import Checkup
     from bough.model import Finding
     from bough.stores.base import Store
@@ -39,13 +37,17 @@ def command(ctx: click.Context, app: App, repair: bool, everything: bool) -> Non
     bough fsck --repair
     bough fsck --all
     """
+    from bough.errors import SessionNotFoundError
     from bough.manager import DEFAULT_SESSION
 
     checked: list[tuple[str, Checkup]] = []
     with app.store() as store:
         for session_id in store.sessions() if everything else [app.session or DEFAULT_SESSION]:
             before = f"{session_id}: " if everything else ""
-            checked.append((session_id, _check(app, store, session_id, before, repair=repair)))
+            checkup = _check(app, store, session_id, before, repair=repair)
+            if not (everything or checkup.findings or _exists(store, session_id)):
+                raise SessionNotFoundError(session_id)
+            checked.append((session_id, checkup))
     findings = [finding for _, checkup in checked for finding in checkup.findings]
     worst = next((each for each in _COLOURS if any(each == finding.severity for finding in findings)), None)
     answer = {"sessions": [_as_json(session_id, checkup) for session_id, checkup in checked], "worst": worst}
@@ -54,24 +56,28 @@ def command(ctx: click.Context, app: App, repair: bool, everything: bool) -> Non
 
 
 def _check(app: App, store: Store, session_id: str, before: str, *, repair: bool) -> Checkup:
-    """What is found, told as it is found. Works where no manager can open the session: then nothing is salvaged."""
-    from bough import fsck
+    """What is found, told as it is found. Needs no manager, which some of what is found would keep from opening."""
     from bough.errors import CorruptBranchError
-    from bough.manager import ConversationBranchManager
-    from bough.manager.upkeep import Checkup
+    from bough.manager.upkeep import Checkup, check_up
+    from bough.session import Session
 
-    tell: Callable[[Finding], object] = (lambda _: None) if app.json else (lambda each: _tell(before, each))
-    try:
-        with ConversationBranchManager(session_id, store=store, create=False) as manager:
-            return manager.fsck(repair=repair, tell=tell)
-    except CorruptBranchError as error:
-        if repair:
-            app.warn(f"nothing was salvaged: {error}")
-    findings = []
-    for finding in fsck.examine(store, session_id):
+    findings: list[Finding] = []
+
+    def tell(finding: Finding) -> None:
         findings.append(finding)
-        tell(finding)
-    return Checkup(findings=tuple(findings))
+        if not app.json:
+            _tell(before, finding)
+
+    try:
+        return check_up(Session(store, session_id), repair=repair, tell=tell)
+    except CorruptBranchError as error:  # of the repair; what is only looked at gives findings
+        app.warn(f"{before}not everything was salvaged: {error}")
+        return Checkup(findings=tuple(findings), salvageable=1)
+
+
+def _exists(store: Store, session_id: str) -> bool:
+    """Whether there is such a session, though nothing is wrong with it."""
+    return bool(store.load(session_id).branches)
 
 
 def _tell(before: str, finding: Finding) -> None:
@@ -94,8 +100,10 @@ def _summary(checked: list[tuple[str, Checkup]], findings: list[Finding], *, rep
     salvaged = [(session_id, made) for session_id, checkup in checked for made in checkup.salvaged]
     lines += [f"Salvaged into the new branch {plain(made)} of session {plain(id_)}." for id_, made in salvaged]
     if repair and counts["error"]:
-        if not salvaged:
-            lines.append("Nothing to salvage: what can be read stands in branches already.")
+        if not any(checkup.salvageable for _, checkup in checked):
+            lines.append("Nothing to salvage: what is not lost can be read where it stands.")
+        elif not salvaged:
+            lines.append("Nothing more to salvage: earlier repairs put what can be read into branches.")
         lines.append("What is damaged was left as it is, so it will be found again.")
     return lines
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from bough.cli.app import App, Command, pass_app
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 REVISIONS = "revisions"
 EXAMPLES = """\
@@ -19,8 +24,16 @@ EXAMPLES = """\
 """
 
 
+def _topics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    top = ctx.find_root().command
+    names = top.list_commands(ctx) if isinstance(top, click.Group) else []
+    return [CompletionItem(name) for name in [*names, REVISIONS] if name.startswith(incomplete)]
+
+
 @click.command("help", cls=Command)
-@click.argument("words", metavar="[COMMAND|revisions]", nargs=-1)
+@click.argument("words", metavar="[COMMAND|revisions]", nargs=-1, shell_complete=_topics)
 @pass_app
 def command(app: App, words: tuple[str, ...]) -> None:
     """Explain the commands, one of them, or how revisions are written.

@@ -56,6 +56,7 @@ def command(
     bough log main@{1}            main before its last operation
     """
     from bough.cli.drawing import draw_graph
+    from bough.cli.text import plain
 
     with app.manager() as manager:
         head, store, width = manager.get_current_branch_id(), manager.store, get_terminal_size((100, 24)).columns
@@ -76,6 +77,8 @@ def command(
             )
             for line in lines:
                 click.echo(line)
+        elif not shown.is_range and shown.only and not any(shown.state.branches[each].length for each in shown.only):
+            click.echo(f"{plain(', '.join(shown.only))} has no messages yet.")
         else:
             for line in _plain_log(store, shown, head, oneline=oneline, limit=limit, width=width):
                 click.echo(line)

@@ -228,7 +228,12 @@ def _summary(result: MergeResult, *, preview: bool) -> str:
     if is_same(result.diff):
         if result.operation is not None:
             return f"Merged {source} into {target}: nothing changed, and what differs is settled."
-        return f"{target} is up to date: nothing to merge from {source}."
+        told = f"{target} is up to date: nothing to merge from {source}."
+        if result.reworded:
+            be, it = ("is", "it") if result.reworded == 1 else ("are", "them")
+            told += f" {count(result.reworded, 'message')} {be} in another wording there:"
+            told += f" `--strategy three-way` takes {it} over."
+        return told
     stat = result.diff.stat
     every = {"added": stat.added, "removed": stat.removed, "edited": stat.edited, "moved": stat.moved}
     (first, size), *more = [(what, size) for what, size in every.items() if size]

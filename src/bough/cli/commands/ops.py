@@ -141,18 +141,18 @@ def _lines(operation: Operation, result: dict[str, Any]) -> Iterator[str]:
         yield f"current {plain(operation.head_before or '-')} before, {plain(operation.head_after or '-')} after"
     for branch in result["branches"]:
         yield f"branch  {plain(branch['id'])}"
-        yield f"  before  {_side(branch['before'], 'went')}"
-        yield f"  after   {_side(branch['after'], 'came')}"
+        yield f"  before  {_side(branch['before'], 'went', 'removed')}"
+        yield f"  after   {_side(branch['after'], 'came', 'added')}"
     if operation.detail:
         yield f"detail  {json_line(dict(operation.detail)).decode()}"
 
 
-def _side(side: dict[str, Any] | None, changed: str) -> str:
+def _side(side: dict[str, Any] | None, changed: str, word: str) -> str:
     from bough.cli.operations import ranges
     from bough.cli.text import count, plain
 
     if side is None:
         return "not there"
     numbers = ", ".join(ranges(side[changed]))
-    moved = f" ({numbers} {changed})" if numbers else ""
+    moved = f" ({numbers} {word})" if numbers else ""
     return f"{count(side['length'], 'message')}{moved}: `bough show {plain(side['revision'])}`"

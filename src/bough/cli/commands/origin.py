@@ -84,12 +84,11 @@ def _lines(
         return f"{style_role(role, role)} {first_line(text_of(each))}"
 
     yield f"{short((origin.segment, origin.position))} {said(message)}"
-    where = "" if origin.branch_id is None else f" of {plain(origin.branch_id)}"
     yield "written on   " + (
         "a branch that the log does not know" if origin.written_on is None else plain(origin.written_on)
     )
     if origin.came_by is None:
-        yield f"came by      nothing but being added: no operation brought it to the messages{where}"
+        yield "came by      being added" + ("" if origin.branch_id is None else f" to {plain(origin.branch_id)}")
     else:
         came = origin.came_by
         yield f"came by      operation {came.number}: {plain(words(came))}"

@@ -17,6 +17,7 @@ def command(app: App, branch: str | None) -> None:
 
     \b
     jq .messages "$(bough path)"
+    cp "$(bough path ideas)" ideas.json
     """
     from bough.cli.text import plain
     from bough.errors import InvalidRequestError

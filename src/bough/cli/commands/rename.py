@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bough.cli.app import BRANCH, App, Command, branch_id, branch_json, pass_app
+from bough.cli.app import BRANCH, App, Command, branch_id, branch_json, pass_app, warn_of_names
 
 
 @click.command("rename", cls=Command)
@@ -23,4 +23,7 @@ def command(app: App, branch: str, name: str) -> None:
 
     with app.manager() as manager:
         renamed = manager.rename_branch(branch_id(manager, branch), name)
+        warn_of_names(app, manager, renamed)
+        if name != renamed.id and any(each.id == name for each in manager.get_all_branches()):
+            app.warn(f"{name!r} is the id of another branch, too: alone it names that one")
         app.answer({"branch": branch_json(renamed)}, f"Branch {plain(renamed.id)} is named {plain(renamed.name)} now.")

@@ -6,11 +6,11 @@ from typing import Literal
 
 import click
 
-from bough.cli.app import App, Command, pass_app
+from bough.cli.app import OPERATION, App, Command, pass_app
 
 
 @click.command("revert", cls=Command)
-@click.argument("number", metavar="N", type=click.IntRange(min=1))
+@click.argument("number", metavar="N", type=OPERATION)
 @click.option(
     "--resolve",
     type=click.Choice(["ours", "theirs", "both"]),

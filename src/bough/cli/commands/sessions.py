@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.option("--deleted", is_flag=True, help="Those that were deleted and can be restored.")
 @click.option("--label", "labels", multiple=True, metavar="L", help="Those with this label, with all if given again.")
 @click.option("--archived", is_flag=True, help="Those that are archived.")
-@click.option("--everything", is_flag=True, help="The archived ones, too.")
+@click.option("--all", "everything", is_flag=True, help="Also those that are archived.")
 @click.pass_context
 def command(ctx: click.Context, deleted: bool, labels: tuple[str, ...], archived: bool, everything: bool) -> None:
     """List the sessions of the store; rename, delete or restore one.
@@ -37,11 +37,11 @@ def command(ctx: click.Context, deleted: bool, labels: tuple[str, ...], archived
         if deleted and (labels or archived or everything):
             raise click.UsageError("--deleted goes alone")
         if archived and everything:
-            raise click.UsageError("--archived and --everything exclude each other")
+            raise click.UsageError("--archived and --all exclude each other")
         wanted = None if everything else archived
         _list(ctx.ensure_object(App), deleted=deleted, labels=labels, archived=wanted)
     elif deleted or labels or archived or everything:
-        raise click.UsageError("--deleted, --label, --archived and --everything are for the list of sessions")
+        raise click.UsageError("--deleted, --label, --archived and --all are for the list of sessions")
 
 
 def _list(app: App, *, deleted: bool, labels: tuple[str, ...], archived: bool | None) -> None:
@@ -92,7 +92,7 @@ def _lines(rows: list[list[object]], hidden: int, *, is_filtered: bool) -> list[
         head.pop()
     lines = table(head, [row[: len(head)] for row in rows]) if rows else []
     if hidden:
-        lines.append(f"{count(hidden, 'archived session')} not shown: `bough sessions --everything`")
+        lines.append(f"{count(hidden, 'archived session')} not shown: `bough sessions --all`")
     return lines or ["No such sessions." if is_filtered else "No sessions yet."]
 
 

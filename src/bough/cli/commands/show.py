@@ -35,6 +35,7 @@ def command(app: App, revision: str | None) -> None:
     from bough.branch import Messages
     from bough.cli.app import branch_json
     from bough.cli.naming import named
+    from bough.cli.text import plain
     from bough.revisions import HEAD
 
     with app.manager() as manager:
@@ -50,6 +51,8 @@ def command(app: App, revision: str | None) -> None:
         if app.json:
             app.answer({"branch": shown, "messages": list(messages)})
             return
+        if not messages:
+            click.echo(f"{plain(found.text if branch is None else branch.id)} has no messages yet.")
         for at, message in enumerate(messages, 1):
             for line in _conversation_lines(at, message):
                 click.echo(line)

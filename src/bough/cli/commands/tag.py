@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bough.cli.app import REVISION, App, Command, pass_app
+from bough.cli.app import REVISION, TAG, App, Command, pass_app
 
 if TYPE_CHECKING:
     from bough.attributes import Tag
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.command("tag", cls=Command)
 @click.argument("name", required=False)
 @click.argument("revision", type=REVISION, required=False)
-@click.option("-d", "--delete", metavar="NAME", type=REVISION, help="Take a tag away; its messages stay.")
+@click.option("-d", "--delete", metavar="NAME", type=TAG, help="Take a tag away; its messages stay.")
 @pass_app
 def command(app: App, name: str | None, revision: str | None, delete: str | None) -> None:
     """List the tags, or give a state of a conversation a name.
@@ -30,6 +30,7 @@ def command(app: App, name: str | None, revision: str | None, delete: str | None
     bough tag -d v1
     """
     from bough.cli.text import count, plain, table
+    from bough.errors import RevisionNotFoundError
     from bough.history import length
     from bough.revisions import short_ids
 
@@ -37,7 +38,11 @@ def command(app: App, name: str | None, revision: str | None, delete: str | None
         raise click.UsageError("-d takes the one tag to delete, and nothing else.")
     with app.manager() as manager:
         if delete is not None:
-            manager.untag(delete)
+            try:
+                manager.untag(delete)
+            except RevisionNotFoundError as error:
+                error.hint = "`bough tag` lists the tags"
+                raise
             app.answer({"deleted": delete}, f"Deleted tag {plain(delete)}. `bough undo` brings it back.")
         elif name is not None:
             tag = manager.tag(name, "HEAD" if revision is None else revision)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import click
 
-from bough.cli.app import App, Command, pass_app
+from bough.cli.app import OPERATION, App, Command, pass_app
 
 
 @click.command("undo", cls=Command)
-@click.argument("number", metavar="[N]", type=click.IntRange(min=1), required=False)
+@click.argument("number", metavar="[N]", type=OPERATION, required=False)
 @pass_app
 def command(app: App, number: int | None) -> None:
     """Take back the last operation, or operation N of the log.
 
     Once more takes back the one before it; `bough redo` does it again. Every
-    change is an operation but added messages: what was added since stays.
+    change is an operation but added messages: what was added since stays, but
+    where a branch goes it goes with it.
     Where something later depends on operation N, `bough revert N` may help.
 
     \b

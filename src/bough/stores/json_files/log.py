@@ -8,7 +8,8 @@
    last go (nobody needs them any more), by a new file in the old one's place (:mod:`.erase`).
 4. What cannot be read is never written behind.
 5. The session's attributes are those after the last entry that set any. Every later entry says at which byte of the log
-   that one begins (``attributes_at``): finding them is one look, however long ago it was.
+   that one begins (``attributes_at``): finding them is one look, however long ago it was. Where it says a wrong one
+   (lines were lost), the log is searched; the next entry says the right one if it is sure.
 6. A line ends in ``check``, the CRC-32 of what is before it. Only ``verify`` looks: what is JSON can be used.
 """
 
@@ -143,7 +144,9 @@ class OperationLog:
             os.close(descriptor)
         now = Tail(stamp=(status.st_ino, status.st_size), end=tail.end + len(line), last=entry)
         if operation.attributes is None:
-            now = replace(now, set_at=tail.set_at, attributes=tail.attributes, unset=tail.unset)
+            now = replace(now, set_at=tail.set_at, attributes=tail.attributes)
+            if tail.last is not None and tail.set_at == tail.last.attributes_at:
+                now = replace(now, unset=tail.unset)  # else the search found the right place, and the entry says it
         else:
             now = replace(now, set_at=tail.end, attributes=operation.attributes[1])
         self._tail = now
@@ -223,7 +226,8 @@ def _read_tail(descriptor: int, stamp: tuple[int, int], known: Tail) -> Tail:
         found = _attributes_at(descriptor, last.attributes_at, end)
     except (ValueError, KeyError, TypeError) as error:
         reason = f"the session's attributes cannot be read from byte {last.attributes_at}: {error}"
-        return replace(tail, set_at=last.attributes_at, unset=reason)
+        tail = replace(tail, set_at=last.attributes_at, unset=reason)
+        return _with_older_attributes(tail, descriptor)
     return replace(tail, set_at=last.attributes_at, attributes=found)
 
 
@@ -240,6 +244,28 @@ def _attributes_at(descriptor: int, at: int, end: int) -> Mapping[str, Any]:
     if attributes is None:
         raise ValueError("the operation there did not set them")
     return attributes[1]
+
+
+def _with_older_attributes(tail: Tail, descriptor: int) -> Tail:
+    """A tail whose attributes are not where it says: with those of the last entry that sets any, if there is one.
+
+    ``set_at`` stays the wrong one where an entry behind that is lost, which may have set others."""
+    at = tail.end
+    number: int | None = None
+    is_sure = True
+    for line in _lines_backwards(descriptor, tail.end):
+        at -= len(line) + 1
+        try:
+            operation = decode_entry(line).operation
+        except (ValueError, KeyError, TypeError):
+            continue  # the gap in the numbers tells of it
+        is_sure = is_sure and number in (None, operation.number + 1)
+        number = operation.number
+        if operation.attributes is not None:
+            problem = f"{tail.unset}; those that operation {number} set are used"
+            set_at = at if is_sure else tail.set_at
+            return replace(tail, set_at=set_at, attributes=operation.attributes[1], unset=problem)
+    return tail
 
 
 def _may_be_torn(line: bytes) -> bool:

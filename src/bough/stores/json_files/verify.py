@@ -21,9 +21,9 @@ from itertools import chain
 from urllib.parse import quote
 
 from bough.errors import CorruptBranchError
-from bough.history import length, subtract, union
+from bough.history import concat, length, subtract, union
 from bough.lock import SessionLock
-from bough.model import BranchRecord, Finding, History, Severity, replace
+from bough.model import BranchRecord, Finding, History, Piece, Severity, replace
 from bough.stores.json_files.disk import Disk, open_file, read_range
 from bough.stores.json_files.document import Document, head_line
 from bough.stores.json_files.erase import ATTIC_LEFTOVER, LEFTOVER, REMAINS
@@ -33,7 +33,7 @@ from bough.stores.json_files.names import to_name
 from bough.stores.json_files.runs import in_entry
 from bough.stores.json_files.verify_documents import CHANGED, as_told, damage, first_line, rewritten
 from bough.stores.json_files.verify_lines import Contents, LinesLook, at_lines, look_at_lines, rescue
-from bough.stores.json_files.verify_log import look_at_log, lost_histories
+from bough.stores.json_files.verify_log import counted, look_at_log, lost_histories
 from bough.stores.json_files.view import view_of
 
 _LOOKS = 5
@@ -111,6 +111,7 @@ class _Look:
             self._reported = union(self._reported, look.document.record.history)
             yield damage(self._folder, self._contents, look)
         yield from self._branches()
+        yield from self._made_anew()
         yield from self._displaced()
         yield from self._lost()
         yield from self._head()
@@ -164,21 +165,20 @@ class _Look:
         if not name.endswith(".json") or finding.severity != "error":
             return finding
         last = self._log.last.get(finding.branch_id or "")
-        missing: History = ()
-        if last is not None:
-            missing = subtract(last.history, self._contents.held)
-            self._reported = union(self._reported, missing)
-        return replace(finding, history=missing, rescued=self._rescued(finding.place))
+        known = self._known(last) if last is not None else ()
+        self._reported = union(self._reported, known)
+        data = _bytes_of(finding.place)
+        problem = "it is empty" if data == b"" else finding.problem
+        return replace(finding, problem=problem, history=known, rescued=rescue(data or b""))
 
-    def _rescued(self, place: str) -> list[bytes]:
-        try:
-            descriptor = open_file(place)
-        except OSError:
-            return []
-        try:
-            return rescue(read_range(descriptor, 0, os.fstat(descriptor).st_size))
-        finally:
-            os.close(descriptor)
+    def _known(self, last: BranchRecord) -> History:
+        """What a branch had after the last operation on it, and what is known to have been appended since: only it
+        writes its segment, and a merge or a fork has told of that or has taken it along."""
+        segment, start = last.tip
+        told = union(tuple(self._log.pieces), self._contents.held)
+        stop = max([start, *(piece.stop for piece in told if piece.segment == segment)])
+        rest: History = (Piece(segment, start, stop),)
+        return concat(last.history, subtract(rest, subtract(rest, told)))
 
     # -- branches ----------------------------------------------------------------------------------------------------
 
@@ -211,20 +211,34 @@ class _Look:
         for id_, last in sorted(log.last.items()):
             if last is None or id_ in view.records or id_ in unread or self._went_with_a_graft(last):
                 continue
-            missing = subtract(last.history, self._contents.held)
-            self._reported = union(self._reported, missing)
+            known = self._known(last)
+            self._reported = union(self._reported, known)
             yield Finding(
                 place=folder.file(f"{to_name(id_)}.json"),
                 problem=f"the document of branch {id_!r} is gone, and no operation removed it",
                 branch_id=id_,
                 severity="warning" if log.gaps else "error",
                 advice=SALVAGE,
-                history=missing,
-                rescued=self._contents.messages(last.history),
+                history=known,
+                rescued=self._contents.messages(known),
             )
         if view.pending and not self._is_held():
             names = ", ".join(repr(id_) for id_ in sorted(view.pending))
             yield self._note(folder.log.path, f"the last operation did not reach {names} yet")
+
+    def _made_anew(self) -> Iterator[Finding]:
+        """Branches whose documents were lost before somebody made others of the same id."""
+        log = self._log
+        for id_, (left, made) in sorted(log.anew.items()):
+            went_with_a_graft = any(name.startswith(f"{to_name(id_)}.graft-") for name in self._aside)
+            if log.whole and not log.gaps and not went_with_a_graft:
+                yield Finding(
+                    place=f"branch {id_!r}",
+                    problem=f"operation {made} made it anew: its document, as operation {left} left it, was lost",
+                    branch_id=id_,
+                    severity="note",
+                    advice="restore its messages from a copy, if there is one",
+                )
 
     def _went_with_a_graft(self, last: BranchRecord) -> bool:
         """Whether the attic says that a graft without an operation dropped a branch."""
@@ -241,7 +255,7 @@ class _Look:
         for inside, problem in self._unreadable:
             place = folder.file(inside)
             advice = "what would need it cannot be undone; move it out of the folder once its messages are saved"
-            yield Finding(place=place, problem=problem, advice=advice, rescued=self._rescued(place))
+            yield Finding(place=place, problem=problem, advice=advice, rescued=rescue(_bytes_of(place) or b""))
         reached = union(tuple(self._log.pieces), *(record.history for record in self._view.records.values()))
         for name, document in self._aside.items():
             place = folder.file(document.name)
@@ -256,7 +270,8 @@ class _Look:
             if orphans and self._log.whole and not self._log.gaps:
                 yield Finding(
                     place=place,
-                    problem=f"{length(orphans)} messages in it are of no branch and no operation",
+                    problem=f"{counted(length(orphans))} in it {'is' if length(orphans) == 1 else 'are'} of no branch "
+                    "and no operation",
                     severity="note",
                     advice="`bough gc` frees what nothing reaches",
                     history=orphans,
@@ -328,6 +343,18 @@ class _Look:
             return lock.get_lock_holder() is not None
         finally:
             lock.close()
+
+
+def _bytes_of(path: str) -> bytes | None:
+    """A whole file; None where it cannot be opened."""
+    try:
+        descriptor = open_file(path)
+    except OSError:
+        return None
+    try:
+        return read_range(descriptor, 0, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
 
 
 def _names(path: str) -> list[str]:

@@ -15,7 +15,7 @@ from bough.stores.json_files.document import Document, head_line, read_found
 from bough.stores.json_files.folder import ATTIC, SALVAGE, Folder, StaleError
 from bough.stores.json_files.torn import grafted_base, has_torn_closing
 from bough.stores.json_files.verify_lines import Contents, LinesLook, at_lines, look_at_lines, rescued_of
-from bough.stores.json_files.verify_log import LogLook
+from bough.stores.json_files.verify_log import LogLook, counted
 
 CHANGED = "changed by another program, or damaged"
 _TAKES_OVER = "the next change takes it over as it is"
@@ -31,7 +31,7 @@ def damage(folder: Folder, contents: Contents, look: LinesLook) -> Finding:
     if len(look.hashes) != document.length:
         return Finding(
             place=place,
-            problem=f"it has {len(look.hashes)} messages, and its closing line speaks of {document.length}",
+            problem=f"it has {counted(len(look.hashes))}, and its closing line speaks of {document.length}",
             branch_id=branch_id,
             advice=SALVAGE,
             history=subtract(history, contents.held),
@@ -52,7 +52,7 @@ def damage(folder: Folder, contents: Contents, look: LinesLook) -> Finding:
     problem = f"its digest does not fit its lines: {CHANGED}"
     if differing:
         names = sorted({each.name for each in sources.values()})
-        problem += f"; {_numbers(differing)} differ from {', '.join(names)}"
+        problem += f"; {_differ(differing)} from {', '.join(names)}"
     if not told:
         problem += "; which message changed cannot be told" if not differing else "; others may differ too"
     return Finding(
@@ -139,11 +139,12 @@ def rewritten(folder: Folder, log: LogLook, contents: Contents, document: Docume
         problem = "another program has written it; the next change takes it over"
         return Finding(place=place, problem=problem, branch_id=branch_id, severity="note", advice="nothing is lost")
     else:
-        problem = f"{CHANGED}: {document.length} messages, {length(known)} were known"
+        were = "was" if length(known) == 1 else "were"
+        problem = f"{CHANGED}: {counted(document.length)}, {length(known)} {were} known"
     differing, sources, _ = contents.differing(look, known)
     if differing:
         names = sorted({each.name for each in sources.values() if each.name != document.name})
-        problem += f"; {_numbers(differing)} differ from {', '.join(names)}"
+        problem += f"; {_differ(differing)} from {', '.join(names)}"
     elif kept < length(known):
         problem += f"; the first {kept} are as they were, the others cannot be told"
     changed = at_lines(known, differing) if differing else cut(known, kept, length(known))
@@ -155,6 +156,10 @@ def rewritten(folder: Folder, log: LogLook, contents: Contents, document: Docume
         advice=_TAKES_OVER,
         history=changed,
     )
+
+
+def _differ(indexes: list[int]) -> str:
+    return f"{_numbers(indexes)} {'differs' if len(indexes) == 1 else 'differ'}"
 
 
 def _numbers(indexes: list[int]) -> str:

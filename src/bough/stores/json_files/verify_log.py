@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from bough.history import subtract, union
+from bough.history import length, subtract, union
 from bough.model import BranchRecord, Finding, History, Operation, Piece, Severity
 from bough.stores.json_files.folder import Folder
 from bough.stores.json_files.log import Entry, Tail, decode_entry, is_checked
@@ -23,7 +23,8 @@ _ADVICE = "operations before it can perhaps not be undone; the branches themselv
 
 @dataclass(slots=True)
 class LogLook:
-    """What the log says. ``displaced`` are branches before the operations that were asked for, by number and id."""
+    """What the log says. ``displaced`` are branches before the operations that were asked for, by number and id;
+    ``anew`` are those that one operation left and a later one made, though none had removed them, by id."""
 
     findings: list[Finding] = field(default_factory=list)
     whole: bool = True
@@ -32,6 +33,7 @@ class LogLook:
     gaps: bool = False
     last: dict[str, BranchRecord | None] = field(default_factory=dict)
     changed_by: dict[str, int] = field(default_factory=dict)
+    anew: dict[str, tuple[int, int]] = field(default_factory=dict)
     displaced: dict[tuple[int, str], BranchRecord] = field(default_factory=dict)
     head: tuple[str | None, int] | None = None
     pieces: set[Piece] = field(default_factory=set)
@@ -92,6 +94,8 @@ def _number(look: LogLook, number: int, line_number: int, unread: int, tell: _Te
 def _remember(look: LogLook, entry: Entry, wanted: Collection[int]) -> None:
     operation = entry.operation
     for change in operation.branches:
+        if change.before is None and look.last.get(change.id) is not None:
+            look.anew[change.id] = (look.changed_by[change.id], operation.number)
         look.last[change.id] = change.after
         look.changed_by[change.id] = operation.number
         if change.before is not None and operation.number in wanted:
@@ -134,8 +138,8 @@ def lost_histories(folder: Folder, tail: Tail, lost: History) -> list[Finding]:
     return [
         Finding(
             place=folder.log.path,
-            problem=f"{sum(stop - start for _, start, stop in rest)} messages that branch {id_!r} had at operations "
-            f"{numbers[0]} to {numbers[-1]} are in no document",
+            problem=f"{counted(length(rest))} that branch {id_!r} had at {_operations(numbers)} "
+            f"{'is' if length(rest) == 1 else 'are'} in no document",
             branch_id=id_,
             severity="warning",
             advice="the branches are whole without them, but what needs them cannot be undone",
@@ -143,3 +147,13 @@ def lost_histories(folder: Folder, tail: Tail, lost: History) -> list[Finding]:
         )
         for id_, (numbers, rest) in sorted(found.items())
     ]
+
+
+def counted(number: int) -> str:
+    """``1 message``, ``2 messages``."""
+    return f"{number} message{'' if number == 1 else 's'}"
+
+
+def _operations(numbers: list[int]) -> str:
+    first, last = numbers[0], numbers[-1]
+    return f"operation {first}" if first == last else f"operations {first} to {last}"

@@ -27,6 +27,7 @@ from bough.errors import (
     BranchMovedError,
     BranchNotFoundError,
     CorruptBranchError,
+    InvalidRequestError,
 )
 from bough.history import cut, starts_with, subtract
 from bough.lock import SessionLock
@@ -136,6 +137,10 @@ class Writer:
                 raise BranchMovedError(session_id, id_, "was deleted since it was last read")
             elif record.version != version:
                 raise BranchMovedError(session_id, id_)
+        for put in change.puts if isinstance(change, Change) else ():
+            record, (segment, following) = before.get(put.record.id), put.record.tip
+            if record and record.tip.segment == segment and record.tip.next + len(put.messages) != following:
+                raise InvalidRequestError(f"segment {segment} of branch {record.id!r} does not go on at {following}")
 
     def _may_free(self, change: Change, view: View) -> bool:
         """Whether what is to be freed can go; False where a document has to be looked at again first.

@@ -223,3 +223,16 @@ def test_a_message_that_comes_twice_in_one_branch_stays_two(manager: Conversatio
     assert manager.import_branches(incoming).messages == 3
     assert manager.import_branches(incoming).operation is None
     assert [message["t"] for message in manager.get_messages()] == ["ok", "b", "ok"]
+
+
+def test_an_import_that_fails_leaves_nothing_behind(manager: ConversationBranchManager) -> None:
+    def failing() -> list[Message]:
+        raise KeyboardInterrupt
+
+    entries = [entry({"n": number, "text": "x" * (BLOCK_BYTES // 2)}) for number in range(5)]
+    with pytest.raises(KeyboardInterrupt):
+        manager.import_branches([IncomingBranch(id="main", name="N", entries=[*entries, IncomingEntry(failing)])])
+    assert list(manager.store.verify("talk")) == []
+    assert manager.get_messages() == []
+    assert manager.import_branches([IncomingBranch(id="main", name="N", entries=entries)]).messages == 5
+    assert list(manager.store.verify("talk")) == []

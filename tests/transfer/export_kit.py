@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from bough import ConversationBranchManager
+from bough.attributes import Tag, with_tag
+from bough.changes import change
+from bough.codec import now
 from bough.manager import ConversationBranchManager as Manager
 from bough.model import BranchRecord, Message
 from bough.stores.memory import MemoryStore
@@ -26,6 +29,14 @@ def branch(manager: Manager, name: str, at: int, *texts: str, of: str = "main") 
     manager.checkout(name)
     manager.add_messages(say(*texts))
     manager.checkout("main")
+
+
+def odd_tag(manager: Manager, name: str) -> None:
+    """A tag of a name that ``tag`` refuses, as a session from elsewhere may have it."""
+    state = manager.store.load(manager.session_id)
+    found = manager.resolve("HEAD")
+    tag = Tag(name=name, history=found.history, edits=found.edits, branch_id=found.branch_id, at=now())
+    manager.store.commit(manager.session_id, change("tag", attributes=with_tag(state.attributes, tag)))
 
 
 def merged() -> Manager:

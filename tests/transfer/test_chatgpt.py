@@ -270,7 +270,8 @@ class TestRoundTrip:
         ]
 
     def test_a_session_comes_back_under_its_own_name(self, tmp_path: Path) -> None:
-        [first, again], _ = read(tmp_path, talk(), talk(conversation_id="chatgpt-c"))
+        one = node("a", None)
+        [first, again], _ = read(tmp_path, talk(one), talk(one, conversation_id="chatgpt-c"))
         assert first.session_id == again.session_id == "chatgpt-c"
 
     def test_of_any_message(self, tmp_path: Path) -> None:

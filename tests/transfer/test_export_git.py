@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from export_kit import branch, exported, hostile, memory, merged, say, written
+from export_kit import branch, exported, hostile, memory, merged, odd_tag, say, written
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -149,7 +149,7 @@ def test_whatever_messages_and_names_hold(tmp_path: Path) -> None:
     for number, text in enumerate(hostile()):
         manager.add_messages([{"role": text, "content": text}, {"role": "user", "content": [{"type": "text"}]}])
         branch(manager, text.replace("\0", ""), 2, text)
-        manager.tag(f"{number}{text}".replace("\0", ""))
+        odd_tag(manager, f"{number}{text}".replace("\0", ""))
     manager.add_messages(
         [
             {"role": "", "metadata": {"time": "1600-01-01T00:00:00Z"}},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ def check_new(path: Path, *, force: bool) -> None:
         raise InvalidRequestError(f"{path} is a folder", hint="name a file in it")
     if path.is_file() and not force:
         raise InvalidRequestError(f"{path} is there already", hint="--force replaces it")
+    if not path.parent.is_dir():
+        raise InvalidRequestError(f"there is no folder {path.parent}", hint="make it first")
 
 
 @contextmanager
@@ -39,7 +42,7 @@ def new_file(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
         with open(number, "wb") as file:
             yield file
             file.flush()
-            os.fchmod(number, 0o666 & ~_umask())
+            os.fchmod(number, _mode(goal))
             os.fsync(number)
         if force:
             os.replace(name, goal)
@@ -62,7 +65,10 @@ def _link(name: str, goal: str, path: Path) -> None:
         os.rename(name, goal)
 
 
-def _umask() -> int:
-    now = os.umask(0o077)
-    os.umask(now)
-    return now
+def _mode(goal: str) -> int:
+    """The rights of the file that is replaced, else those that any new one gets."""
+    with contextlib.suppress(FileNotFoundError):
+        return stat.S_IMODE(os.stat(goal).st_mode)
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return 0o666 & ~umask

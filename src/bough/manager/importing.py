@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from bough import attributes, changes, imports
-from bough.errors import BranchExistsError, BranchMovedError
+from bough import attributes, changes, history, imports
+from bough.errors import BoughError, BranchExistsError, BranchMovedError
 from bough.manager.base import Base, number_of
 from bough.model import BranchChange, Commit, Graft, History, Message, Piece, SessionState, replace
 from bough.stores.base import check_id, operation_of
@@ -33,14 +35,17 @@ class ImportVerbs(Base):
         with self.lock():
             while True:
                 state = self._session.load(only=[check_id(branch.id) for branch in incoming])
-                plan = imports.Plan(state.branches, read=self._in_blocks, send=self._send)
-                for branch in incoming:
-                    plan.add(branch)
+                sent: list[Piece] = []
+                plan = imports.Plan(state.branches, read=self._in_blocks, send=partial(self._send, sent))
                 try:
+                    for branch in incoming:
+                        plan.add(branch)
                     commit = self._take_over(plan, state, metadata or {}) if plan.puts else None
                     break
-                except (BranchMovedError, BranchExistsError):  # by a program that knows no lock
-                    if refused == state:
+                except BaseException as error:  # what went ahead is of no use any more
+                    self._give_up(sent)
+                    is_race = isinstance(error, BranchMovedError | BranchExistsError)  # with one that knows no lock
+                    if not is_race or refused == state:
                         raise
                     refused = state
         self._session.announce(commit)
@@ -65,8 +70,14 @@ class ImportVerbs(Base):
         self._session.wrote(commit)
         return commit
 
-    def _send(self, piece: Piece, lines: Sequence[bytes]) -> None:
+    def _send(self, sent: list[Piece], piece: Piece, lines: Sequence[bytes]) -> None:
+        sent.append(piece)
         self.store.commit(self.session_id, Graft(runs=((piece, lines),)))
+
+    def _give_up(self, sent: Sequence[Piece]) -> None:
+        with suppress(BoughError):  # what failed before is what the caller has to hear of
+            if sent:
+                self.store.commit(self.session_id, changes.change("gc", free=history.normalise(sent)))
 
     def _in_blocks(self, pieces: History) -> Iterator[Message]:
         for segment, start, stop in pieces:

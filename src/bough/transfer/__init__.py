@@ -146,15 +146,26 @@ def read_conversations(
 
         try:
             reading = Reading(source=source, raw=raw)
+            items: Iterable[Conversation | Defect] = ()
             if whole is None:
-                yield from _read(reading, format, hear)
+                items = _read(reading, format, hear)
             elif whole.files:
-                yield from whole.folder.read(whole.files, reading, hear)
+                items = whole.folder.read(whole.files, reading, hear)
+            yield from items if format is None else _without_empty(items)
         except (UnsupportedFormatError, StoreUnavailableError) as error:  # the latter: a database that is locked
             if source.path == path:
                 raise
             yield Defect(file=source.name, line=0, reason=str(error))
         done += source.size
+
+
+def _without_empty(items: Iterable[Conversation | Defect]) -> Iterator[Conversation | Defect]:
+    """A conversation without a message is told of: what is no file of the format that was named comes out so."""
+    for item in items:
+        if isinstance(item, Conversation) and not item.nodes:
+            yield Defect(file=item.file, line=item.line, reason="there is no message in it")
+        else:
+            yield item
 
 
 class _Whole(NamedTuple):

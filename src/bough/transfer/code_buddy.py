@@ -111,10 +111,15 @@ def _grown(documents: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[Conversa
     defects: list[Defect] = []
     branches: dict[str, tuple[str, dict[str, Any]]] = {}
     for file, value in documents:
-        if value["id"] in branches:
+        if not recognises(value):
+            defects.append(Defect(file=file, line=0, reason="it is no branch's document"))
+        elif value["id"] in branches:
             defects.append(Defect(file=file, line=0, reason=f"a second document is of the branch {value['id']!r}"))
         else:
             branches[value["id"]] = file, value
+    if not branches:
+        yield from defects
+        return
     nodes = Prefixes()
     lines: dict[str, list[tuple[str, bytes]]] = {}  # of each branch its nodes, and what they say
     for id_ in _parents_first(branches):

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import apsw
@@ -490,6 +491,24 @@ def test_what_is_dropped_makes_room(tmp_path: Path) -> None:
         assert path.stat().st_size < size * 1.1  # the pages are used again
         assert len(list(store.search(parse("again"), session_id=SESSION))) == 15_000
     check_file(path)
+
+
+def test_a_gc_leaves_next_to_nothing_in_free_pages(tmp_path: Path) -> None:
+    """Only a purge makes sure."""
+    path = tmp_path / "store.db"
+    with manager_of(path) as manager:
+        manager.fork("Gone")
+        manager.add_messages(say(*(f"xyzzy {n}" for n in range(2000))))
+        manager.checkout("main")
+        manager.delete_branch("gone")
+        manager.gc(keep=timedelta())
+        store = manager.store
+        assert isinstance(store, SqliteStore)
+        [connection] = store._connections._idle
+        assert connection.pragma("secure_delete") == 0
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        connection.close()
+    assert path.read_bytes().count(b"xyzzy") < 20
 
 
 def test_neighbouring_gaps_are_one(tmp_path: Path) -> None:

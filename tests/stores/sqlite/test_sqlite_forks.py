@@ -139,7 +139,7 @@ def test_a_fork_waits_for_who_is_at_work(tmp_path: Path) -> None:
     at_work, finish = threading.Event(), threading.Event()
 
     def work(connection: apsw.Connection) -> None:
-        connection.execute("UPDATE branch SET name = 'New'")
+        connection.execute("UPDATE branch SET name = 'New', digest = NULL")
         at_work.set()
         assert finish.wait(WAIT)
 

@@ -14,9 +14,23 @@ from pathlib import Path
 
 import apsw
 import pytest
-from sqlite_store_kit import SESSION, Gate, ask, check_file, digest, lines, manager_of, raw, say, start, status_of
+from sqlite_store_kit import (
+    SESSION,
+    Gate,
+    ask,
+    check_file,
+    digest,
+    lines,
+    manager_of,
+    raw,
+    say,
+    start,
+    status_of,
+    texts,
+)
 
 from bough import changes, history
+from bough.copying import copy_session
 from bough.errors import (
     BranchMovedError,
     CorruptBranchError,
@@ -315,7 +329,8 @@ def test_a_history_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     talk(path)
     segment = segment_of(path)
     damage(path, f"""UPDATE branch SET history = '[["{segment}",0,2],["{segment}",28,35]]' WHERE id = 'side'""")
-    [finding] = found(path)
+    changed, finding = found(path)
+    assert "(history)" in changed.problem
     assert finding.problem == f"it holds 5 messages that are not there: 30..35 of segment {segment}"
     assert finding.place.endswith("branch 'side' (side:5)")
     assert finding.history == (Piece(segment, 30, 35),)
@@ -597,3 +612,168 @@ def test_a_lost_operation_is_found(tmp_path: Path) -> None:
     damage(path, "DELETE FROM operation WHERE number = 2")
     with manager_of(path) as manager:
         assert ("operation 2", "warning") in {(each.place, each.severity) for each in manager.fsck().findings}
+
+
+# -- rows that were changed by hand ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [
+        ("name = 'zzz'", "name"),
+        ("metadata = NULL", "metadata"),
+        ("""extra = '{"a":1}'""", "extra"),
+        ("parent_id = 'side'", "parent_id"),
+        ("parent_message_index = 3", "parent_message_index"),
+        ("created_at = created_at + 1", "created_at"),
+        ("operation = 2", "operation"),
+        ("tip_start = 2", "history"),
+        ("history = (SELECT history FROM branch WHERE id = 'side')", "history"),
+        ("digest = x'00'", ""),
+    ],
+)
+def test_a_branch_whose_row_was_changed_is_named(tmp_path: Path, what: str, where: str) -> None:
+    path = tmp_path / "store.db"
+    talk(path)
+    with manager_of(path) as manager:
+        manager.set_branch_metadata({"a": 1})
+        manager.add_messages(say("more"))
+        wanted = manager.store.load(SESSION).branches["main"].history
+    assert found(path) == []
+    damage(path, f"UPDATE branch SET {what} WHERE id = 'main'")
+    [finding] = found(path)
+    problem = "its row does not fit its digest: it was changed"
+    assert finding.problem == (f"{problem} ({where})" if where else problem)
+    assert (finding.branch_id, finding.severity, bool(finding.advice)) == ("main", "error", True)
+    assert finding.history == (wanted if where == "history" else ())
+    with manager_of(path) as manager:
+        manager.rename_branch("main", "Anew")  # which writes the row
+    assert not any("digest" in finding.problem for finding in found(path))
+
+
+def test_what_a_branch_held_before_its_row_was_changed_is_saved(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    talk(path)
+    with manager_of(path) as manager:
+        wanted = manager.get_messages("side")
+    damage(path, "UPDATE branch SET history = '[]' WHERE id = 'side'")
+    with manager_of(path) as manager:
+        assert manager.fsck(repair=True).salvaged == ("salvaged-side",)
+        assert manager.get_messages("salvaged-side") == wanted
+        assert manager.fsck(repair=True).salvaged == ()
+
+
+def test_what_a_copy_brought_without_an_operation_is_no_other_history(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.db", tmp_path / "second.db"
+    talk(first)
+    for text in ("later", "and later"):
+        with manager_of(first) as manager:
+            manager.add_messages(say(text))
+            manager.checkout("side")
+            manager.add_messages(say(text))
+            copy_session(manager.store, f"sqlite:{second}", SESSION)
+            assert found(second) == []
+    damage(second, "UPDATE branch SET name = 'zzz'")
+    assert [finding.problem.partition(" (")[2] for finding in found(second)] == ["name)", "name)"]
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "kind = 'merge'",
+        """detail = '{"a":1}'""",
+        "branches = (SELECT branches FROM operation WHERE number = 1)",
+        "at = at - 1",
+        "user = 'nobody'",
+        "erased = 1",
+        "head_after = NULL",
+    ],
+)
+def test_an_operation_whose_row_was_changed_is_named(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "store.db"
+    talk(path)
+    damage(path, f"UPDATE operation SET {what} WHERE number = 2")
+    [finding] = found(path)
+    assert finding.place.endswith("operation 2")
+    assert finding.problem == "its row does not fit its digest: it was changed"
+    assert (finding.severity, bool(finding.advice)) == ("error", True)
+
+
+@pytest.mark.parametrize("what", ["NULL", """'{"title":"u"}'"""])
+def test_attributes_that_are_not_those_of_the_log_are_found(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "store.db"
+    talk(path)
+    with manager_of(path) as manager:
+        manager.tag("v1")
+        manager.rename_branch("side", "Later")
+    damage(path, f"UPDATE session SET attributes = {what}")
+    [finding] = found(path)
+    assert finding.place.endswith("the session's attributes")
+    assert (finding.severity, "bough ops" in finding.advice) == ("error", True)
+
+
+@pytest.mark.parametrize("what", ["DELETE FROM", "UPDATE"])
+def test_attributes_of_which_the_log_lost_the_operation_are_not_blamed(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "store.db"
+    talk(path)
+    with manager_of(path) as manager:
+        manager.tag("v1")
+        manager.rename_branch("side", "Later")
+    damage(path, f"{what} operation {'SET branches = 7' if what == 'UPDATE' else ''} WHERE kind = 'tag'")
+    assert [each for each in found(path) if each.place.endswith("attributes")] == []
+
+
+def test_attributes_that_no_operation_set_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    talk(path)
+    damage(path, """UPDATE session SET attributes = '{"title":"t"}'""")
+    assert len(found(path)) == 1
+
+
+@pytest.mark.parametrize("what", ["next = next - 1", "next = next - 3", "next = 0", "next = next + 2"])
+def test_a_wrong_end_of_a_segment_is_found_and_what_stands_there_is_saved(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "store.db"
+    talk(path)
+    with manager_of(path) as manager:
+        wanted = set(texts(manager, "main")) | set(texts(manager, "side"))
+    damage(path, f"UPDATE segment SET {what}")
+    assert any(finding.severity == "error" for finding in found(path))
+    with manager_of(path) as manager:
+        report = manager.fsck(repair=True)
+        assert report.salvaged
+        kept = {branch.id for branch in manager.get_all_branches()} - {"main", "side"}
+        readable = {text for id_ in kept for text in texts(manager, id_)}
+        for id_ in ("main", "side"):
+            with suppress(CorruptBranchError):
+                readable |= set(texts(manager, id_))
+        assert wanted <= readable
+        assert manager.fsck(repair=True).salvaged == ()
+        if "-" in what or "0" in what:
+            manager.checkout("main")
+            with pytest.raises(CorruptBranchError) as caught:
+                manager.add_messages(say("more"))
+            assert "fsck" in (caught.value.hint or "")
+
+
+def test_rows_of_sessions_that_have_no_row_are_told_of_once(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    talk(path)
+    for name in ("lost", "gone", "last"):
+        with manager_of(path, name) as manager:
+            manager.add_messages(say("a", "b"))
+    assert [found(path, name) for name in (SESSION, "last", "unknown")] == [[], [], []]
+    damage(path, "DELETE FROM session WHERE id IN ('lost', 'gone')")
+    for name in (SESSION, "last", "lost", "unknown"):
+        [finding] = found(path, name)
+        assert finding.place.endswith("table session")
+        assert "2 sessions" in finding.problem
+        assert "4 of message" in finding.problem
+        assert (finding.severity, bool(finding.advice)) == ("error", True)
+
+
+def test_a_row_of_a_session_that_never_was_is_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    talk(path)
+    damage(path, "INSERT INTO gap VALUES (7, 1, 0, 1, NULL, NULL)")
+    [finding] = found(path)
+    assert "1 session whose rows are still there: 1 of gap" in finding.problem

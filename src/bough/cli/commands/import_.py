@@ -70,8 +70,8 @@ def command(app: App, paths: tuple[Path, ...], into: str | None, format_: str | 
     if not tally.found["sessions"] and len(paths) == len(unsupported) == 1:
         raise unsupported[0]
     for defect in tally.defects:
-        at = "" if defect["line"] is None else f"{defect['file']}:{defect['line']}: "
-        app.warn(f"{at}{defect['reason']}")
+        at = defect["file"] if defect["line"] is None else f"{defect['file']}:{defect['line']}"
+        app.warn(defect["reason"] if defect["reason"].startswith(at) else f"{at}: {defect['reason']}")
     if not tally.found["sessions"]:
         raise BoughError(
             "nothing could be imported",

@@ -273,7 +273,7 @@ class _Look:
                     problem=f"{counted(length(orphans))} in it {'is' if length(orphans) == 1 else 'are'} of no branch "
                     "and no operation",
                     severity="note",
-                    advice="`bough gc` frees what nothing reaches",
+                    advice="a copy or an import was interrupted, perhaps: a copy goes on from it",
                     history=orphans,
                 )
 

@@ -375,6 +375,10 @@ def _meaning(error: Exception, path: str) -> BoughError:
         damaged = CorruptBranchError(path, f"the database is damaged: {said}")
         damaged.hint = "the file was left as it is; `bough copy` takes what can be read of it to another store"
         return damaged
+    if isinstance(error, apsw.ConstraintError) and said.startswith("UNIQUE"):  # positions come from segment.next
+        misled = CorruptBranchError(path, f"rows stand where new ones should go: {said}")
+        misled.hint = "nothing was written; `bough fsck` tells what is wrong, with --repair it saves what is there"
+        return misled
     if isinstance(error, apsw.FullError):
         return StoreUnavailableError(f"{path}: no room is left", hint="nothing was written; make room and try again")
     if isinstance(error, apsw.ReadOnlyError | apsw.PermissionsError):

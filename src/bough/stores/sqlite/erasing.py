@@ -1,7 +1,8 @@
 """Messages that are given up: dropped (a gc) or erased (a purge), and how an erased text leaves every file.
 
-A gc deletes rows; SQLite uses their pages again. A purge takes text and salt out of the rows and leaves the digests, so
-that the chain stays whole. Then its bytes still stand in pages that were left, in the write-ahead log, and as words in
+A gc deletes rows, under ``SQLITE_SECURE_DELETE``: next to nothing of them is left once the write-ahead log is carried
+over, but nobody looks whether that is so. A purge takes text and salt out of the rows and leaves the digests, so that
+the chain stays whole. Then its bytes still stand in pages that were left, in the write-ahead log, and as words in
 the search index. So:
 
 1. In the purge's own transaction the search index is emptied (whoever searches next makes it anew: what FTS5 deletes
@@ -35,7 +36,7 @@ _MARKED = "SELECT key, erasing FROM session WHERE erasing <> 0"
 
 def give_up(connection: Connection, session: int, operation: Operation) -> None:
     """What an operation frees, in its transaction. What is not there anyway is passed over."""
-    if operation.erased:
+    if operation.freed:
         connection.pragma("secure_delete", True)
     for segment_id, start, end in sorted(operation.freed):
         number, following = connection.row(_SEGMENT, (session, segment_id)) or (0, 0)
@@ -50,6 +51,8 @@ def give_up(connection: Connection, session: int, operation: Operation) -> None:
     if operation.erased:
         search.wipe(connection)
         connection.execute("UPDATE session SET erasing = ? WHERE key = ?", (operation.number, session))
+    elif operation.freed:
+        connection.pragma("secure_delete", False)
 
 
 def is_unfinished(connection: Connection) -> bool:

@@ -29,7 +29,8 @@ _LOAD = (
 _READ = (  # one value for a whole block: half the time of a row each
     "SELECT count(payload), CAST(group_concat(payload, ',') AS BLOB) FROM (SELECT m.payload FROM session s"
     " CROSS JOIN segment g ON g.session = s.key AND g.id = ?"
-    " CROSS JOIN message m ON m.session = s.key AND m.segment = g.number AND m.position >= ? AND m.position < ?"
+    " CROSS JOIN message m ON m.session = s.key AND m.segment = g.number"
+    " AND m.position >= ? AND m.position < min(?, g.next)"  # what stands behind the end no history can come to hold
     " WHERE s.id = ? AND s.deleted_at IS NULL ORDER BY m.position)"
 )
 _PURGED = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
@@ -43,6 +44,30 @@ class Stored(NamedTuple):
 
     history: str
     tip_start: int
+
+
+def row_digest(values: Sequence[int | str | bytes | None]) -> bytes:
+    """The digest of a row's columns. Text counts as its UTF-8; each value has its length before it, NULL has none."""
+    texts = (
+        value.encode() if isinstance(value, str) else b"%d" % value if isinstance(value, int) else value
+        for value in values
+    )
+    return blake2b(
+        b"".join(b"-" if text is None else b"%d:%b" % (len(text), text) for text in texts), digest_size=16
+    ).digest()
+
+
+def fits_digest(values: Sequence[Any], digest: Any) -> bool:
+    """Whether a row's columns, read as bytes, are as they were written. True where nothing is known."""
+    try:
+        return digest is None or row_digest(values) == digest
+    except TypeError:
+        return False  # a flipped bit gave a value another type
+
+
+def branch_fits(row: Sequence[Any], digest: Any) -> bool:
+    """The same of a row of :data:`BRANCH`: what is the segment's is left out, for appends change that."""
+    return fits_digest((*row[3:14], row[17]), digest)
 
 
 def milliseconds(moment: datetime) -> int:

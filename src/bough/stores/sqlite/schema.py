@@ -21,7 +21,8 @@ stand with the gap.
 
 An append writes to ``segment`` and ``message`` alone. Segments are numbered within their session, so that every key
 leads with the session and is small. Times are milliseconds since the epoch. A message's digest is BLAKE2b-128 of the
-payload, salted; the chain's next value is BLAKE2b-128 of its last one and the digest.
+payload, salted; the chain's next value is BLAKE2b-128 of its last one and the digest. Rows of ``branch`` and
+``operation`` have a digest over their other columns (``rows.row_digest``); NULL where an older schema wrote them.
 """
 
 from __future__ import annotations
@@ -130,10 +131,12 @@ ALTER TABLE session ADD COLUMN attributes TEXT;
 ALTER TABLE session ADD COLUMN erasing INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX session_erasing ON session (erasing) WHERE erasing <> 0;
 ALTER TABLE branch ADD COLUMN edits TEXT;
+ALTER TABLE branch ADD COLUMN digest BLOB;
 ALTER TABLE operation ADD COLUMN user TEXT NOT NULL DEFAULT '';
 ALTER TABLE operation ADD COLUMN attributes TEXT;
 ALTER TABLE operation ADD COLUMN freed TEXT;
 ALTER TABLE operation ADD COLUMN erased INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE operation ADD COLUMN digest BLOB;
 
 CREATE TABLE gap (
   session INTEGER NOT NULL,

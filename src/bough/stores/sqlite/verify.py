@@ -13,7 +13,8 @@ What it deliberately does not look at: what the histories mean (:mod:`bough.fsck
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,19 +24,33 @@ from bough.model import BranchRecord, Finding, History, Operation, Piece, Severi
 from bough.stores.sqlite.connections import Connection, snapshot
 from bough.stores.sqlite.gaps import Place
 from bough.stores.sqlite.reading import damaged_attributes
-from bough.stores.sqlite.rows import BRANCH, DAMAGED, OPERATION, to_operation, to_record
-from bough.stores.sqlite.verify_segment import Reading, walk
+from bough.stores.sqlite.rows import (
+    BRANCH,
+    DAMAGED,
+    OPERATION,
+    branch_fits,
+    fits_digest,
+    json_text,
+    to_operation,
+    to_record,
+)
+from bough.stores.sqlite.verify_segment import BEHIND, Reading, walk
 
 _PAGE = 100
 """How many operations are fetched at a time."""
 _TABLES = ("session", "branch", "segment", "gap", "operation", "search_run", "search_mark", "search_state")
 """What SQLite is asked to check: messages are read anyway."""
 _INDEX = "search_index"
+_OWNED = ("message", "branch", "segment", "operation", "gap")
+"""Whose rows are of a session."""
 
+_CHANGED = "does not fit its digest: it was changed"
 _SALVAGE = "`bough fsck --repair` puts what can be read into a new branch"
 _COPY = "`bough copy` takes what can be read to another store"
-_LOOK = "operations are lost: look at what the branch holds before you undo any"
 _REBUILD = "nothing is lost: the index can be made from the messages; a `bough copy` to another file makes it anew"
+
+_FIELDS = ("name", "operation", "created_at", "parent_id", "parent_message_index", "metadata", "extra", "edits")
+"""What an append leaves alone."""
 
 _SESSION = (
     "SELECT key, erasing, CAST(attributes AS BLOB),"
@@ -45,18 +60,19 @@ _SESSION = (
 _SEGMENTS = "SELECT number, CAST(id AS BLOB), coalesce(CAST(next AS INTEGER), 0) FROM segment WHERE session = ?"
 _GAPS = "SELECT segment, start, stop FROM gap WHERE session = ?"
 _BRANCHES = (
-    f"SELECT NULL, NULL, NULL, {BRANCH} FROM branch b"  # noqa: S608  (a constant)
+    f"SELECT NULL, NULL, NULL, {BRANCH}, b.digest FROM branch b"  # noqa: S608  (a constant)
     " LEFT JOIN segment g ON g.session = b.session AND g.number = b.tip WHERE b.session = ? ORDER BY b.id"
 )
 _OPERATIONS = (
-    f"SELECT {OPERATION} FROM operation o WHERE o.session = ? AND o.number <= ?"  # noqa: S608  (a constant)
+    f"SELECT {OPERATION}, o.digest FROM operation o WHERE o.session = ? AND o.number <= ?"  # noqa: S608  (a constant)
     " ORDER BY o.number DESC LIMIT ?"
 )
+_KEYS = "SELECT (SELECT count(*) FROM session), coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'session'), -1)"
 _NEXT_SEGMENT = "SELECT segment FROM message WHERE session = ? AND segment > ? ORDER BY segment LIMIT 1"
 _IS_NEW = "SELECT 1 FROM segment WHERE session = ? AND number = ?"
 _PAYLOADS = (
-    "SELECT CAST(payload AS BLOB) FROM message WHERE session = ? AND segment = ? AND payload IS NOT NULL"
-    " ORDER BY position"
+    "SELECT CAST(payload AS BLOB) FROM message WHERE session = ? AND segment = ? AND position >= ? AND position < ?"
+    " AND payload IS NOT NULL ORDER BY position"
 )
 _OWNER = "SELECT CAST(id AS BLOB) FROM branch WHERE session = ? AND tip = ? LIMIT 1"
 _RUNS = (
@@ -72,12 +88,14 @@ def verify(reading: Reading, path: str, session_id: str) -> Iterator[Finding]:
     except CorruptBranchError as error:
         yield Finding(place=error.place, problem=error.reason, advice=_COPY)
         return
+    yield from _strays(reading, path)
     if state is None:
         return
     looked = _Verifier(reading, path, state)
     yield from looked.tables()
     yield from looked.session()
     yield from looked.log()
+    yield from looked.attributes()
     yield from looked.branches()
     yield from looked.logged()
     for number in sorted(state.segments):
@@ -85,6 +103,52 @@ def verify(reading: Reading, path: str, session_id: str) -> Iterator[Finding]:
     yield from looked.strays()
     yield from looked.unreached()
     yield from looked.index()
+
+
+def _strays(reading: Reading, path: str) -> Iterator[Finding]:
+    """Rows of sessions that have no row: no session's verify would come to them."""
+    try:
+        counted = reading(_count_ownerless, dict[str, tuple[int, int]]())
+    except CorruptBranchError as error:
+        yield Finding(place=f"{path}: table session", problem=error.reason, advice=_COPY)
+        return
+    if counted:
+        sessions = max(number for _, number in counted.values())
+        rows = ", ".join(f"{count} of {table}" for table, (count, _) in counted.items())
+        yield Finding(
+            place=f"{path}: table session",
+            problem=f"it has lost {sessions} session{'s' * (sessions > 1)} whose rows are still there: {rows}",
+            advice="the file was changed by hand: take the rows of `session` that are gone from a copy of it",
+        )
+
+
+def _count_ownerless(connection: Connection) -> dict[str, tuple[int, int]]:
+    """By table, how many rows have no session, and of how many they are.
+
+    Sessions are numbered one by one and their rows stay for good; so one count tells where there can be none.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    with snapshot(connection):
+        count, last = connection.row(_KEYS)
+        for table in _OWNED:
+            column = f"(SELECT %s(session) FROM {table})"  # noqa: S608  (a constant)
+            first, highest = connection.row(f"SELECT {column % 'min'}, {column % 'max'}")
+            if first is None or (count == last and first > 0 and highest <= last):
+                continue
+            keys = [key for (key,) in connection.rows(_ownerless(table))]
+            rows = [connection.row(f"SELECT count(*) FROM {table} WHERE session = ?", (key,))[0] for key in keys]  # noqa: S608
+            if keys:
+                found[table] = sum(rows), len(keys)
+    return found
+
+
+def _ownerless(table: str) -> str:
+    """The sessions without a row, found by steps from one to the next: their rows are not gone through."""
+    return (
+        f"WITH RECURSIVE known(key) AS (SELECT min(session) FROM {table} UNION ALL"  # noqa: S608  (a constant)
+        f" SELECT (SELECT min(session) FROM {table} WHERE session > key) FROM known WHERE key IS NOT NULL)"
+        " SELECT key FROM known WHERE key IS NOT NULL AND key NOT IN (SELECT key FROM session)"
+    )
 
 
 @dataclass(slots=True)
@@ -101,6 +165,8 @@ class _State:
     records: dict[str, BranchRecord] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     """Why a branch cannot be read."""
+    changed: set[str] = field(default_factory=set)
+    """The branches whose rows do not fit their digests."""
 
     def missing(self, pieces: History) -> History:
         """Those of the messages that cannot be read."""
@@ -130,10 +196,12 @@ def _look(connection: Connection, path: str, session_id: str) -> _State | None:
             id_ = state.segments[number] = text.decode(errors="replace")
             gaps = tuple(Piece(id_, start, stop) for start, stop in holes.get(number, ()))
             state.there[id_] = history.subtract((Piece(id_, 0, following),), gaps)
-        for row in connection.rows(_BRANCHES, place):
+        for *row, sealed in connection.rows(_BRANCHES, place):
             name = (row[3] or b"?").decode(errors="replace")
             try:
                 state.records[name] = to_record(row)
+                if not branch_fits(row, sealed):
+                    state.changed.add(name)
             except DAMAGED as error:
                 is_tip_lost = row[7] not in state.segments
                 state.unreadable[name] = (
@@ -151,6 +219,8 @@ class _Verifier:
         self._logged: History = ()
         self._freed: History = ()
         self._is_log_whole = True
+        self._attributes: Mapping[str, Any] | None = None  # those that the log has of the session
+        self._are_attributes_told = True  # no operation is missing that may have set others
 
     def _finding(self, what: str, problem: str, severity: Severity = "error", **more: Any) -> Finding:
         return Finding(place=f"{self._path}: {what}", problem=problem, severity=severity, **more)
@@ -196,23 +266,40 @@ class _Verifier:
                 page = self._ask(_OPERATIONS, self._state.key, upto, _PAGE)
             except CorruptBranchError as error:
                 self._is_log_whole = False
+                self._miss_attributes()
                 yield self._finding(f"operations up to {upto}", error.reason, advice="they cannot be undone")
                 return
             records: list[BranchRecord] = []
-            for row in page:
+            for *row, sealed in page:
+                if row[0] != upto:
+                    self._miss_attributes()
+                upto = row[0] - 1
                 try:
                     operation = to_operation(row)
                 except DAMAGED as error:
                     self._is_log_whole = False
+                    self._miss_attributes()
                     problem = f"its row is damaged: {error}"
                     yield self._finding(f"operation {row[0]}", problem, advice="it cannot be undone, nor what is older")
                     continue
+                if not fits_digest(row, sealed):
+                    self._is_log_whole = False
+                    advice = "look at what the branches hold before and after you undo it"
+                    yield self._finding(f"operation {row[0]}", f"its row {_CHANGED}", advice=advice)
                 records += self._note(operation)
             self._logged = history.union(self._logged, *(record.history for record in records))
-            upto = page[-1][0] - 1 if page else 0
+            if not page:
+                self._miss_attributes()
+                return
+
+    def _miss_attributes(self) -> None:
+        """An operation cannot be read."""
+        self._are_attributes_told &= self._attributes is not None
 
     def _note(self, operation: Operation) -> Iterator[BranchRecord]:
         self._freed = history.union(self._freed, operation.freed)
+        if self._attributes is None and operation.attributes is not None:
+            self._attributes = operation.attributes[1]
         for change in operation.branches:
             self._last.setdefault(change.id, change.after)
             for side in (change.before, change.after):
@@ -227,6 +314,8 @@ class _Verifier:
             rest = self._as_logged(id_)
             yield self._finding(f"branch {id_!r}", problem, branch_id=id_, advice=_SALVAGE, history=rest)
         for id_, record in state.records.items():
+            if id_ in state.changed:
+                yield self._row_changed(record)
             yield from self._reaches(record)
             if record.operation > state.last:
                 problem = f"operation {record.operation} changed it last; the log ends at {state.last}"
@@ -244,6 +333,47 @@ class _Verifier:
                 branch_id=id_,
                 advice=_SALVAGE,
                 history=self._as_logged(id_),
+            )
+
+    def _row_changed(self, record: BranchRecord) -> Finding:
+        """That a branch's row is not as its last operation left it, with what it should hold, if that is another."""
+        last, whole = self._last.get(record.id), self._as_logged(record.id)
+        differing = [name for name in _FIELDS if last is not None and getattr(record, name) != getattr(last, name)]
+        is_other = last is not None and not self._goes_on(record, last.history, history.subtract(whole, last.history))
+        where = ", ".join([*differing, *["history"] * is_other])
+        return self._finding(
+            f"branch {record.id!r}",
+            f"its row {_CHANGED}{' (' if where else ''}{where}{')' if where else ''}",
+            branch_id=record.id,
+            advice=_SALVAGE if is_other else "the last operation on it tells what it was: `bough ops`",
+            history=whole if is_other else (),
+            rescued=self._lines_of(whole) if is_other else (),  # the branch itself is there: it would not be saved
+        )
+
+    def _goes_on(self, record: BranchRecord, logged: History, own: History) -> bool:
+        """Whether a branch holds what the log has of it, its own later messages, and at most such others as a copy
+        brings without an operation: no other branch of the session appends to their segments."""
+        if not history.starts_with(record.history, logged):
+            return False
+        rest = history.cut(record.history, history.length(logged), record.length)
+        tips = {other.tip.segment for other in self._state.records.values() if other is not record}
+        tip = record.tip.segment
+        return tips.isdisjoint(piece.segment for piece in rest) and own == history.concat(
+            *((piece,) for piece in rest if piece.segment == tip)
+        )
+
+    def attributes(self) -> Iterator[Finding]:
+        """Whether those of the session are as the last operation left them that set any."""
+        try:
+            present = {} if self._state.attributes is None else codec.decode(self._state.attributes)
+        except ValueError:
+            return  # told of already
+        if self._are_attributes_told and json_text(present) != json_text(dict(self._attributes or {})):
+            yield self._finding(
+                "the session's attributes",
+                "they are not as the last operation left them: title, description or tags were changed or lost",
+                "error" if self._is_log_whole else "warning",
+                advice="the operation that set them last still has them: see `bough ops`, and set them anew",
             )
 
     def _as_logged(self, id_: str) -> History:
@@ -284,7 +414,8 @@ class _Verifier:
         rest = history.subtract(there, reached)
         if rest and self._is_log_whole:
             problem = f"no branch has or had {history.length(rest)} of the messages"
-            yield self._finding("messages", problem, "note", advice="a gc may take them", history=rest)
+            advice = "a copy or an import was interrupted, perhaps: a copy goes on from it"
+            yield self._finding("messages", problem, "note", advice=advice, history=rest)
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
@@ -298,6 +429,10 @@ class _Verifier:
                 place = f"segment {id_}, message{'s' * (stop - start > 1)} {start}{name}"
                 if stop - start > 1:
                     place = f"segment {id_}, messages {start}..{stop}{name}"
+                if problem == BEHIND:  # no history can name them
+                    rescued, owner = self._lines(number, start), self._owner(number)
+                    yield self._finding(place, problem, branch_id=owner, advice=_SALVAGE, rescued=rescued)
+                    continue
                 yield self._finding(place, problem, branch_id=branch_id, advice=_SALVAGE, history=lost)
         except CorruptBranchError as error:
             yield self._finding(f"segment {id_}", error.reason, advice=_COPY)
@@ -319,15 +454,32 @@ class _Verifier:
 
     def _stray(self, number: int) -> Finding:
         """What is left of a segment without a row: messages whose places are known, but not their names."""
-        lines = [bytes(line) for (line,) in self._ask(_PAYLOADS, self._state.key, number) if _is_message(line)]
-        owner = self._ask(_OWNER, self._state.key, number)
+        lines = self._lines(number, 0)
         return self._finding(
             f"segment number {number}",
             f"its row is missing: {len(lines)} messages are there that no history can name",
-            branch_id=owner[0][0].decode(errors="replace") if owner else None,
+            branch_id=self._owner(number),
             advice=_SALVAGE,
             rescued=lines,
         )
+
+    def _lines(self, number: int, start: int, stop: int = sys.maxsize) -> list[bytes]:
+        """The messages that can be read of a segment's rows, whatever its row says."""
+        try:
+            rows = self._ask(_PAYLOADS, self._state.key, number, start, stop)
+        except CorruptBranchError:
+            return []  # the page is told of where the messages are looked at
+        return [bytes(line) for (line,) in rows if _is_message(line)]
+
+    def _lines_of(self, pieces: History) -> list[bytes]:
+        numbers = {id_: number for number, id_ in self._state.segments.items()}
+        known = [piece for piece in pieces if piece.segment in numbers]
+        return [line for segment, start, stop in known for line in self._lines(numbers[segment], start, stop)]
+
+    def _owner(self, number: int) -> str | None:
+        """The branch that appends to a segment."""
+        owner = self._ask(_OWNER, self._state.key, number)
+        return owner[0][0].decode(errors="replace") if owner else None
 
     # -- the search index ----------------------------------------------------------------------------------------------
 

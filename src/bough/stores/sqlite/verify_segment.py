@@ -44,6 +44,7 @@ _DIGESTS = (
     f"SELECT {_POSITION}, CAST(digest AS BLOB) FROM message WHERE session = ? AND segment = ?"  # noqa: S608
     " ORDER BY position"
 )
+BEHIND = "stand behind the end of their segment"
 _BEYOND = "SELECT max(position) FROM message WHERE session = ? AND segment = ?"
 
 
@@ -104,7 +105,7 @@ class _Check:
             at, first = end, bisect_left(block.rows, end, key=_position)
             yield from self._within(gap, begin, block.rows[behind:first])
         if block.beyond > block.next:
-            yield Trouble(block.next, block.beyond, "stand behind the end of their segment")
+            yield Trouble(block.next, block.beyond, BEHIND)
 
     def _within(self, gap: Gap, begin: int, rows: list[_Row]) -> Iterator[Trouble]:
         if gap.chain_before is not None and gap.chain_after is not None:

@@ -38,6 +38,7 @@ from bough.stores.sqlite.rows import (
     json_text,
     milliseconds,
     pieces_text,
+    row_digest,
     stored,
     to_record,
 )
@@ -62,17 +63,17 @@ _ENSURE = (  # the next number is behind the messages' too: a row of segment may
 _GROW = "UPDATE segment SET next = ?, chain = ?, updated_at = ? WHERE session = ? AND number = ?"
 _PUT = (
     "INSERT INTO branch (session, id, name, operation, history, tip, tip_start, created_at, parent_id,"
-    " parent_message_index, metadata, extra, edits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " parent_message_index, metadata, extra, edits, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (session, id) DO UPDATE SET name = excluded.name, operation = excluded.operation,"
     " history = excluded.history, tip = excluded.tip, tip_start = excluded.tip_start, created_at = excluded.created_at,"
     " parent_id = excluded.parent_id,"
     " parent_message_index = excluded.parent_message_index, metadata = excluded.metadata, extra = excluded.extra,"
-    " edits = excluded.edits"
+    " edits = excluded.edits, digest = excluded.digest"
 )
 DROP = "DELETE FROM branch WHERE session = ? AND id = ?"
 _RECORD = (
     "INSERT INTO operation (session, number, id, kind, at, pid, hostname, head_before, head_after, branches, detail,"
-    " user, attributes, freed, erased) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " user, attributes, freed, erased, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _SESSION = (
     "SELECT s.key, o.head_after, max(s.operation_floor, coalesce(o.number, 0)), CAST(s.attributes AS BLOB)"
@@ -243,24 +244,21 @@ def expect(connection: Connection, session_id: str, branch_id: str, expected: Ve
 
 def put_branch(connection: Connection, tip: Segment, record: BranchRecord) -> None:
     history, tip_start = stored(record)
-    connection.execute(
-        _PUT,
-        (
-            tip.key,
-            record.id,
-            record.name,
-            record.operation,
-            history,
-            tip.number,
-            tip_start,
-            milliseconds(record.created_at),
-            record.parent_id,
-            record.parent_message_index,
-            json_text(record.metadata),
-            json_text(record.extra) if record.extra else None,
-            edits_text(record.edits),
-        ),
+    values = (
+        record.id,
+        record.name,
+        record.operation,
+        history,
+        tip.number,
+        tip_start,
+        milliseconds(record.created_at),
+        record.parent_id,
+        record.parent_message_index,
+        json_text(record.metadata),
+        json_text(record.extra) if record.extra else None,
+        edits_text(record.edits),
     )
+    connection.execute(_PUT, (tip.key, *values, row_digest(values)))
 
 
 def segment_of(connection: Connection, key: int, segment_id: str, updated_at: int | None = None) -> Segment:
@@ -316,23 +314,20 @@ def _attributes(session: Session) -> Mapping[str, Any]:
 
 
 def record_operation(connection: Connection, key: int, operation: Operation) -> None:
-    connection.execute(
-        _RECORD,
-        (
-            key,
-            operation.number,
-            operation.id,
-            operation.kind,
-            milliseconds(operation.at),
-            operation.pid,
-            operation.hostname,
-            operation.head_before,
-            operation.head_after,
-            changes_text(operation.branches),
-            json_text(operation.detail),
-            operation.user,
-            attributes_text(operation.attributes),
-            pieces_text(operation.freed) if operation.freed else None,
-            operation.erased,
-        ),
+    values = (
+        operation.number,
+        operation.id,
+        operation.kind,
+        milliseconds(operation.at),
+        operation.pid,
+        operation.hostname,
+        operation.head_before,
+        operation.head_after,
+        changes_text(operation.branches),
+        json_text(operation.detail),
+        operation.user,
+        attributes_text(operation.attributes),
+        pieces_text(operation.freed) if operation.freed else None,
+        int(operation.erased),
     )
+    connection.execute(_RECORD, (key, *values, row_digest(values)))

@@ -15,6 +15,7 @@ from collections.abc import Container, Iterable, Iterator
 from functools import partial
 from typing import Any, TypeAlias
 
+from bough.changes import free_id
 from bough.codec import decode_value
 from bough.model import History, Message, replace
 from bough.transfer.export.parts import as_json
@@ -113,8 +114,13 @@ def redacted(talk: Exported, redactor: Redactor) -> Exported:
             yield redactor.message(message)
 
     ids: dict[str, str] = {}
-    for name in [record.id for record in talk.branches] + [merge.source for merge in talk.merges] + [talk.head]:
-        ids.setdefault(name, _free(redactor.text(name), set(ids.values())))
+    for (
+        record
+    ) in talk.branches:  # an id is made from the name, so a secret in that may stand in the id in other letters
+        id_, name = redactor.text(record.id), redactor.text(record.name)
+        ids[record.id] = _free(id_ if name == record.name else free_id(name, ()), set(ids.values()))
+    for other in [merge.source for merge in talk.merges] + [talk.head]:
+        ids.setdefault(other, _free(redactor.text(other), set(ids.values())))
     tags: dict[str, str] = {}
     for tag in talk.tags:
         tags[tag.name] = _free(redactor.text(tag.name), set(tags.values()))

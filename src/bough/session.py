@@ -77,11 +77,15 @@ class Session:
         self.wrote(commit)
         return commit.branches[branch_id].version
 
-    def write(self, plan: Plan, *, only: Collection[str] | None) -> tuple[SessionState, Commit | None]:
-        """Commits what ``plan`` makes of the branches ``only``; also gives the state that the plan was made for."""
+    def write(
+        self, plan: Plan, *, only: Collection[str] | None, seen: SessionState | None = None
+    ) -> tuple[SessionState, Commit | None]:
+        """Commits what ``plan`` makes of the branches ``only``; also gives the state that the plan was made for.
+
+        ``seen`` is a state that was loaded just now, for the first go."""
         refused: tuple[SessionState, BranchMovedError | CorruptBranchError] | None = None
         while True:
-            state = self.load(only=only)
+            state, seen = self.load(only=only) if seen is None else seen, None
             if refused and refused[0] == state:
                 raise refused[1]  # nobody moved it: a store that contradicts itself would keep us here for ever
             change = plan(state)

@@ -153,7 +153,14 @@ class Base:
         """The two sides of ``A..B``; of a revision that is no range, what comes before its last message and itself.
 
         What is exactly the id of a branch or a tag is no range, though it hold dots."""
-        few = self._session.load(only=self._ids(revision, *(side for sides in splits(revision) for side in sides)))
+        return self._resolve_range(revision, few=self._few(revision))
+
+    def _few(self, revision: str, *more: str) -> SessionState:
+        """The branches that a revision or a range names if its parts are ids, and some more."""
+        ids = self._ids(revision, *(side for sides in splits(revision) for side in sides))
+        return self._session.load(only=ids | set(more))
+
+    def _resolve_range(self, revision: str, *, few: SessionState) -> tuple[Revision, Revision]:
         resolve = self._resolver(few)
         if ".." in revision and revision not in few.branches and revision not in tags_of(few.attributes):
             return split_range(revision, resolve)
@@ -197,6 +204,7 @@ class Base:
         branch_id: str | None,
         plan: Callable[[BranchRecord], Put | None],
         detail: Callable[[BranchRecord], dict[str, Any]] = lambda _: {},
+        seen: SessionState | None = None,
     ) -> tuple[BranchRecord, Commit | None]:
         """Commits what ``plan`` makes of one branch, the current one if None. The branch afterwards."""
         wanted = self._current if branch_id is None else check_id(branch_id)
@@ -206,7 +214,7 @@ class Base:
             put = plan(record)
             return None if put is None else changes.change(kind, put, detail=detail(record))
 
-        state, commit = self._session.write(change, only=[wanted])
+        state, commit = self._session.write(change, only=[wanted], seen=seen)
         return (commit or state).branches[wanted], commit
 
     def read_messages(self, pieces: History) -> list[Message]:

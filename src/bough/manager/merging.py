@@ -195,8 +195,10 @@ class MergeVerbs(Base):
         """
         picked: list[Piece] = []
         known: list[Edit] = []
+        few: SessionState | None = None
         for revision in revisions:
-            before, after = self.resolve_range(revision)
+            few = self._few(revision, self._current)
+            before, after = self._resolve_range(revision, few=few)
             chosen = edits.subtract(after.history, after.edits, before.history, before.edits)
             if align is not None:
                 chosen = self._whole_groups(self._longest(after.branch_id, after.history), chosen, align)
@@ -210,9 +212,8 @@ class MergeVerbs(Base):
                 return None
             return changes.put_history(record, history.concat(record.history, new), known)
 
-        record, _ = self._change_branch(
-            "cherry-pick", None, plan, lambda _: {"picked": [list(each) for each in wanted]}
-        )
+        detail = {"picked": [list(piece) for piece in wanted]}
+        record, _ = self._change_branch("cherry-pick", None, plan, lambda _: detail, seen=few)
         return record.version
 
     def _longest(self, branch_id: str | None, pieces: History) -> History:

@@ -99,7 +99,7 @@ def test_an_append_that_is_torn_anywhere(
     path = root / SESSION / "main.json"
     after = say("after")
     tears = list(tear(old, whole))
-    step = max(1, len(tears) // 150)
+    step = max(1, len(tears) // 80)
     repairs = 0
     for torn in tears[:: step if step % 2 else step + 1]:
         for leftover in (root / SESSION / "attic").glob("*"):

@@ -48,13 +48,17 @@ class Stored(NamedTuple):
 
 def row_digest(values: Sequence[int | str | bytes | None]) -> bytes:
     """The digest of a row's columns. Text counts as its UTF-8; each value has its length before it, NULL has none."""
-    texts = (
-        value.encode() if isinstance(value, str) else b"%d" % value if isinstance(value, int) else value
-        for value in values
-    )
-    return blake2b(
-        b"".join(b"-" if text is None else b"%d:%b" % (len(text), text) for text in texts), digest_size=16
-    ).digest()
+    parts: list[bytes] = []
+    for value in values:
+        if value is None:
+            parts.append(b"-")
+            continue
+        if isinstance(value, str):
+            value = value.encode()
+        elif isinstance(value, int):
+            value = b"%d" % value
+        parts.append(b"%d:%b" % (len(value), value))
+    return blake2b(b"".join(parts), digest_size=16).digest()
 
 
 def fits_digest(values: Sequence[Any], digest: Any) -> bool:

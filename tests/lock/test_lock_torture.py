@@ -1,6 +1,6 @@
 """Processes that fight for one lock; an oracle counts overlaps. What happens to them meanwhile is the mode's.
 
-1.5 s of each in the default run; ``pytest -m torture tests/lock`` 20 s of each, or ``BOUGH_TORTURE_SECONDS``.
+2 s of each in the default run; ``pytest -m torture tests/lock`` 20 s of each, or ``BOUGH_TORTURE_SECONDS``.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ MODES: dict[str, tuple[str, tuple[Callable[[Arena], None], ...]]] = {
     "threads": ("threads", (Arena.kill, Arena.plant)),
     "tasks": ("tasks", (Arena.kill, Arena.plant)),
 }
-SHORT = [pytest.param(1.5, id="1.5s"), pytest.param(20.0, id="20s", marks=pytest.mark.torture)]
+SHORT = [pytest.param(2.0, id="2s"), pytest.param(20.0, id="20s", marks=pytest.mark.torture)]
 
 
 def length(seconds: float) -> float:

@@ -218,7 +218,7 @@ def agree(program: list[tuple[str, tuple[Any, ...]]]) -> None:
         assert found["sqlite"] == found["memory"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(program=PROGRAMS)
 def test_agreement(program: list[tuple[str, tuple[Any, ...]]]) -> None:
     agree(program)

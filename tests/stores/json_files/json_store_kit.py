@@ -278,6 +278,6 @@ def crash_points(calls: Sequence[tuple[str, int]], *, closely: bool) -> list[tup
     points: list[tuple[int, int]] = []
     for at, (_, size) in enumerate(calls):
         points.append((at, 0))
-        inside = range(1, size, 5) if closely else sorted({1, 2, size // 2, size - 1})
+        inside = range(1, size, 11) if closely else sorted({1, 2, size // 2, size - 1})
         points += [(at, written) for written in inside if 0 < written < size]
     return points

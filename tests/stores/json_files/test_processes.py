@@ -278,7 +278,7 @@ def as_json(state: State) -> object:
     return json.loads(json.dumps(state))
 
 
-@pytest.mark.parametrize(("durability", "rounds"), [("full", 30), ("lazy", 15)])
+@pytest.mark.parametrize(("durability", "rounds"), [("full", 15), ("lazy", 10)])
 def test_killed_at_random_moments(tmp_path: Path, durability: Durability, rounds: int) -> None:
     killed_at_random(tmp_path, durability, rounds, random.Random(rounds))
 

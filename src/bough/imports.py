@@ -125,14 +125,14 @@ class Plan:
         held = record.history if record else ()
         known = _Known(held, self._read(held), behind=begun)
         came = list(begun)
-        count = length(begun)
+        count = first = length(begun)
         for entry in branch.entries:
             for message in entry.messages():
                 line = encode_found(message)
-                _extend(came, known.next(message, line) or self._place(line))
+                _extend(came, *(known.next(message, line) or self._place(line)))
                 count += 1
-                self.came += 1
             ends.append(count)
+        self.came += count - first
         history = concat(tuple(came))
         self._brought[branch.id] = _Brought(history, ends)
         new = subtract(history, held)
@@ -149,7 +149,7 @@ class Plan:
             return ()
         return ((Piece(self._segment, self.messages - len(self._held), self.messages), self._held),)
 
-    def _place(self, line: bytes) -> Piece:
+    def _place(self, line: bytes) -> tuple[str, int]:
         """A new message's place; sends the messages that are held where they become too many."""
         self._held.append(line)
         self._size += len(line)
@@ -158,14 +158,15 @@ class Plan:
             for piece, lines in self.rest():
                 self._send(piece, lines)
             self._held, self._size = [], 0
-        return Piece(self._segment, self.messages - 1, self.messages)
+        return self._segment, self.messages - 1
 
 
-def _extend(pieces: list[Piece], piece: Piece) -> None:
-    """``pieces`` with one more, joined to the last where it continues that."""
-    if pieces and pieces[-1].segment == piece.segment and pieces[-1].stop == piece.start:
-        piece = Piece(piece.segment, pieces.pop().start, piece.stop)
-    pieces.append(piece)
+def _extend(pieces: list[Piece], segment: str, position: int) -> None:
+    """``pieces`` with one more message, in the last where it continues that."""
+    if pieces and pieces[-1].segment == segment and pieces[-1].stop == position:
+        pieces[-1] = Piece(segment, pieces[-1].start, position + 1)
+    else:
+        pieces.append(Piece(segment, position, position + 1))
 
 
 class _Known:
@@ -179,7 +180,7 @@ class _Known:
         for index, message in enumerate(messages):
             self._indexes[_key(message, None)].append(index)
 
-    def next(self, message: Message, line: bytes) -> Piece | None:
+    def next(self, message: Message, line: bytes) -> tuple[str, int] | None:
         """The next one that is the same as ``message``, None where none follows."""
         if not self._indexes:
             return None
@@ -188,8 +189,7 @@ class _Known:
         if at == len(indexes):
             return None
         self._cursor = indexes[at] + 1
-        segment, position = identity(self._history, indexes[at])
-        return Piece(segment, position, position + 1)
+        return identity(self._history, indexes[at])
 
 
 _NONE: array[int] = array("L")

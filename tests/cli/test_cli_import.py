@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import shlex
+import socket
+import sys
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_kit import Bough
+
+from bough.cli.importing import Account, bring_in
+from bough.stores.memory import MemoryStore
 
 
 @pytest.fixture
@@ -66,6 +76,12 @@ def test_a_grown_file_brings_what_is_new(bough: Bough, tmp_path: Path) -> None:
         ["branches", "7", "4"],
         ["messages", "11", "6"],
         ["left", "out", "0"],
+        [],
+        ["session", "branches", "messages", "title"],
+        ["tree-1", "grown", "1", "1"],
+        ["tree-2", "new", "3", "5"],
+        [],
+        *[line.split() for line in ["`bough log --session tree-1` shows the first one; `bough sessions` lists all."]],
     ]
 
 
@@ -74,7 +90,7 @@ def test_defects_are_told_with_their_line_and_the_rest_comes_in(bough: Bough, tm
     result = bough("import", file)
     assert result.stderr.startswith(f"warning: {file}:2: ")
     assert f"warning: {file}:3: " in result.stderr
-    assert result.stdout.splitlines()[-1].split() == ["left", "out", "2"]
+    assert result.stdout.splitlines()[4].split() == ["left", "out", "2"]
     defects = bough.json("import", file)["defects"]
     assert [(each["file"], each["line"]) for each in defects] == [(file, 2), (file, 3)]
 
@@ -92,7 +108,8 @@ def test_several_files_of_different_formats(bough: Bough, tmp_path: Path) -> Non
     chat = write(tmp_path / "chat.jsonl", {"messages": [{"role": "user", "content": "hi"}]})
     other = write(tmp_path / "other.jsonl", {"what": "is this"})
     result = bough("import", other, chat, write(tmp_path / "trees.jsonl", TREE))
-    assert result.stderr == f"warning: {other}: not recognised as a conversation\n"
+    keys = "an object with the keys 'what'"
+    assert result.stderr == f"warning: {other}:1: not recognised as a conversation: {keys}\n"
     sessions = [each["id"] for each in bough.json("sessions")["sessions"]]
     assert len(sessions) == 2
     assert sessions[0].startswith("chat-")
@@ -162,8 +179,8 @@ def test_what_is_mended_is_counted_apart(bough: Bough, tmp_path: Path) -> None:
         "message": {"role": "user", "content": "hi"},
     }
     result = bough("import", write(tmp_path / "s.jsonl", line))
-    assert result.stdout.splitlines()[-2].split() == ["left", "out", "0"]
-    assert result.stdout.splitlines()[-1].split() == ["mended", "1"]
+    assert result.stdout.splitlines()[4].split() == ["left", "out", "0"]
+    assert result.stdout.splitlines()[5].split() == ["mended", "1"]
 
 
 def test_the_title_is_the_sessions(bough: Bough, tmp_path: Path) -> None:
@@ -192,3 +209,128 @@ def test_the_title_is_the_sessions(bough: Bough, tmp_path: Path) -> None:
     [session] = bough.json("sessions")["sessions"]
     assert session["title"] == "Trip"
     assert bough.json("import", str(tmp_path / "conversations.json"))["new"]["messages"] == 0
+
+
+def chat(*contents: str, **more: object) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": content} for content in contents], **more}
+
+
+def test_every_session_is_told_of_once_with_what_is_new_of_it(bough: Bough, tmp_path: Path) -> None:
+    """Numbers cite ``bough.cli.importing``: 1."""
+    bough("import", write(tmp_path / "a.jsonl", chat("one", id="grows"), chat("same", id="stays")))
+    lines = [chat("one", "two", id="grows"), chat("same", id="stays"), *[chat("hi")] * 3, TREE]
+    answer = bough.json("import", write(tmp_path / "b.jsonl", *lines[:-1]), write(tmp_path / "c.jsonl", TREE))
+    told = [
+        (each["state"], each["conversations"], each["found"], each["new"], each["title"]) for each in answer["sessions"]
+    ]
+    assert told == [
+        ("grown", 1, {"branches": 1, "messages": 2}, {"branches": 0, "messages": 1}, None),
+        ("unchanged", 1, {"branches": 1, "messages": 1}, {"branches": 0, "messages": 0}, None),
+        ("new", 3, {"branches": 3, "messages": 3}, {"branches": 1, "messages": 1}, None),
+        ("new", 1, {"branches": 3, "messages": 5}, {"branches": 3, "messages": 5}, None),
+    ]
+    for name in ("branches", "messages"):
+        for which in ("found", "new"):
+            assert answer[which][name] == sum(each[which][name] for each in answer["sessions"])
+    stored = {each["id"] for each in bough.json("sessions")["sessions"]}
+    assert {each["id"] for each in answer["sessions"]} == stored
+
+
+def test_the_same_conversation_several_times_is_explained(bough: Bough, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.jsonl", *[chat("hi")] * 3, chat("other"))
+    out = bough.out("import", file)
+    assert "2 of the 4 conversations found are the same as one before: they share its session.\n" in out
+    assert "nothing new" not in out
+    out = bough.out("import", file)
+    assert "2 sessions had nothing new.\n" in out
+    assert "bough log" not in out
+
+
+def test_no_more_than_ten_sessions_are_named_for_people(bough: Bough, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.jsonl", *(chat(f"{number}", id=number) for number in range(13)))
+    out = bough.out("import", file)
+    assert sum(line.startswith("openai-chat-") for line in out.splitlines()) == 10
+    assert "… and 3 more\n" in out
+    assert len(bough.json("import", file, "--dry-run")["sessions"]) == 13
+
+
+def test_what_to_type_next_is_a_command(bough: Bough, tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path / 'my talks.db'}"
+    out = bough.out("import", write(tmp_path / "it's.jsonl", chat("hello")), "--into", store)
+    [command] = [line.split("`")[1] for line in out.splitlines() if line.startswith("`bough")]
+    assert "hello" in bough.out(*shlex.split(command)[1:])
+
+
+def test_a_store_that_would_be_lost_is_refused(bough: Bough, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.jsonl", CHAT)
+    result = bough("import", file, "--into", "memory:", code=1)
+    assert result.stderr.endswith("hint: --dry-run says what there is\n")
+    bough("--store", "memory:", "import", file, code=1)
+    assert bough.json("import", file, "--into", "memory:", "--dry-run")["found"]["messages"] == 2
+
+
+def test_standard_input_is_a_file_like_any_other(bough: Bough, tmp_path: Path) -> None:
+    """3: also one that is read from its end."""
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a.jsonl", json.dumps(CHAT) + "\n{torn")
+    answer = bough.json("import", "-", input=(tmp_path / "x.zip").read_bytes())
+    assert answer["new"] == {"sessions": 1, "branches": 1, "messages": 2}
+    assert [(each["file"], each["line"]) for each in answer["defects"]] == [("<stdin>:a.jsonl", 2)]
+    refused = bough("import", "-", input=b"hello", code=1).stderr
+    assert refused.startswith("error: <stdin>:1: not recognised as a conversation: ")
+
+
+def test_a_path_that_cannot_be_read_stops_no_other(bough: Bough, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(tmp_path / "sock"))
+        result = bough("import", str(tmp_path / "sock"), write(tmp_path / "a.jsonl", CHAT))
+    assert f"warning: {tmp_path / 'sock'}: [Errno" in result.stderr
+    assert len(bough.json("sessions")["sessions"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "file"),
+    [("", "deep/x.zip:in/a.jsonl"), ("deep", "x.zip:in/a.jsonl"), ("deep/x.zip", "x.zip:in/a.jsonl")],
+)
+def test_main_says_which_file_it_is_from_and_not_where_that_lay(
+    bough: Bough, tmp_path: Path, given: str, file: str
+) -> None:
+    """5"""
+    folder = tmp_path / "home"
+    (folder / "deep").mkdir(parents=True)
+    with zipfile.ZipFile(folder / "deep/x.zip", "w") as archive:
+        archive.writestr("in/a.jsonl", json.dumps({**CHAT, "tools": []}))
+    [session] = bough.json("import", str(folder / given))["sessions"]
+    [main] = bough.json("branch", "--session", session["id"])["branches"]
+    assert main["metadata"] == {"file": file, "tools": []}
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, *paths: str) -> tuple[Account, str]:
+    """What an import with a terminal for its stderr did, and what it drew there."""
+    ours, theirs = pty.openpty()
+    account = Account()
+    monkeypatch.setenv("COLUMNS", "100")
+    with open(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        bring_in(account, MemoryStore(), paths)
+        monkeypatch.undo()
+    drawn = b""
+    with suppress(OSError):  # how Linux says that the other side is closed, and all was read
+        while data := os.read(ours, 1 << 16):
+            drawn += data
+    os.close(ours)
+    return account, drawn.decode()
+
+
+def test_the_bar_counts_sessions_and_messages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.jsonl", *(chat("hi", "ho", id=number) for number in range(4)))
+    account, drawn = on_terminal(monkeypatch, file)
+    assert account.found == {"sessions": 4, "branches": 4, "messages": 8}
+    assert "Importing 3 sessions, 6 messages" in drawn  # when the last line was read
+
+
+def test_what_cannot_be_read_does_not_stop_the_bar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(b"PK\x03\x04 and no more")
+    account, drawn = on_terminal(monkeypatch, str(tmp_path / "x.zip"), write(tmp_path / "a.jsonl", CHAT))
+    assert (account.found["sessions"], len(account.defects)) == (1, 1)
+    assert "Importing" in drawn

@@ -111,6 +111,23 @@ class TestHidden:
         [found], _ = read(tmp_path, talk(node("a", None, "assistant", "")))
         assert [one["content"] for one in main(found)] == [""]
 
+    def test_an_empty_context_and_a_silent_tool_that_nobody_asked_only_join(self, tmp_path: Path) -> None:
+        context = {"content_type": "model_editable_context", "model_set_context": "", "repository": None}
+        nodes = [node("u", None), node("m", "u", "assistant", content=context), node("t", "u", "tool", "")]
+        [found], reasons = read(tmp_path, talk(*nodes, node("a", "m", "assistant"), current_node="a"))
+        assert (branches(found), reasons) == ({"main": ["u", "a"]}, [])
+
+    def test_a_root_may_lack_the_key_of_its_message(self, tmp_path: Path) -> None:
+        """As the web interface gets it."""
+        root = {"id": "client-created-root", "children": ["u"]}
+        [found], reasons = read(tmp_path, talk(root, node("u", "client-created-root")))
+        assert (branches(found), reasons) == ({"main": ["u"]}, [])
+
+    def test_what_the_model_is_told_of_the_user_is_the_systems(self, tmp_path: Path) -> None:
+        context = {"content_type": "user_editable_context", "user_profile": "A cook.", "user_instructions": ""}
+        [found], _ = read(tmp_path, talk(node("c", None, content=context), node("u", "c")))
+        assert [(one["role"], one["content"]) for one in main(found)] == [("system", "A cook."), ("user", "…")]
+
 
 class TestTools:
     def test_calls_and_results_are_whole_turns(self, tmp_path: Path) -> None:
@@ -166,6 +183,33 @@ class TestTools:
         (
             {
                 "content_type": "multimodal_text",
+                "parts": [
+                    {
+                        "content_type": "real_time_user_audio_video_asset_pointer",
+                        "audio_asset_pointer": {"asset_pointer": "sediment://file_1", "format": "wav"},
+                        "frames_asset_pointers": [
+                            {"asset_pointer": "sediment://file_2", "content_type": "image_asset_pointer"}
+                        ],
+                        "audio_start_timestamp": 1.5,
+                    }
+                ],
+            },
+            [
+                {
+                    "type": "file",
+                    "file": {"filename": "sediment://file_1"},
+                    "details": {"format": "wav", "audio_start_timestamp": 1.5},
+                },
+                {
+                    "type": "image_url",
+                    "image_url": {"url": "sediment://file_2"},
+                    "details": {"audio_start_timestamp": 1.5},
+                },
+            ],
+        ),
+        (
+            {
+                "content_type": "multimodal_text",
                 "parts": [{"content_type": "audio_asset_pointer", "asset_pointer": "sediment://file_1"}],
             },
             [
@@ -185,6 +229,33 @@ def test_kinds_of_content(tmp_path: Path, content: dict[str, Any], said: Any) ->
     if isinstance(said, list) and isinstance(said[0], str):
         said = [{"type": "text", "text": text} for text in said]
     assert (main(found)[0]["content"], reasons) == (said, [])
+
+
+def test_marks_of_citations_become_what_stands_for_them(tmp_path: Path) -> None:
+    marks = [
+        "\ue200cite\ue202turn0search1\ue201",
+        "\ue200cite\ue202turn0search2\ue201",
+        "【1†L2】",
+        "\ue200nobody's\ue201",
+    ]
+    references = [
+        {"matched_text": marks[0], "alt": "([site](https://example.org))"},
+        {"matched_text": marks[1], "alt": None},
+        {"matched_text": marks[2], "alt": None},
+    ]
+    one = node("a", None, "assistant", "|".join(marks), metadata={"content_references": references})
+    [found], _ = read(tmp_path, talk(one))
+    [said] = main(found)
+    assert said["content"] == "([site](https://example.org))||【1†L2】|\ue200nobody's\ue201"
+    assert said["metadata"]["details"] == {"content_references": references}
+
+
+def test_pictures_that_code_has_drawn_are_named(tmp_path: Path) -> None:
+    drawn = {"messages": [{"message_type": "image", "image_url": "file-service://plot"}, {"message_type": "stream"}]}
+    content = {"content_type": "execution_output", "text": "4"}
+    [found], _ = read(tmp_path, talk(node("a", None, "tool", content=content, metadata={"aggregate_result": drawn})))
+    picture = {"type": "image_url", "image_url": {"url": "file-service://plot"}}
+    assert main(found)[0]["content"] == [{"type": "text", "text": "4"}, picture]
 
 
 def test_what_is_not_understood_is_kept_or_told(tmp_path: Path) -> None:
@@ -312,13 +383,13 @@ def good(value: Any) -> Iterator[tuple[str, str]]:
             yield from ((id_, part[part.index("mark") :][:7]) for part in parts if "mark" in part)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(value=mangled(BASE, ["a", "b", "c", "d", "e", "root", "nowhere"]))
 def test_whatever_is_whole_comes_out(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     check_nothing_is_lost(tmp_path_factory.getbasetemp() / "chatgpt.json", value, good, "chatgpt")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(share=st.floats(0, 1))
 def test_a_torn_file(tmp_path_factory: pytest.TempPathFactory, share: float) -> None:
     talks = [{**BASE, "conversation_id": str(number)} for number in range(4)]

@@ -115,12 +115,31 @@ class TestContent:
             "details": {"file_size": 5},
         }
 
+    def test_a_file_that_is_listed_twice_is_one(self, tmp_path: Path) -> None:
+        """As the web interface gets it."""
+        picture, paper = {"file_uuid": "p", "file_kind": "image"}, {"file_uuid": "d", "file_kind": "document"}
+        [found], _ = read(tmp_path, talk(said("a", ROOT, files=[picture], files_v2=[picture, paper])))
+        assert [part["type"] for part in main(found)[0]["content"]] == ["text", "image_url", "file"]
+
     def test_unknown_blocks_are_kept(self, tmp_path: Path) -> None:
         strange = {"type": "token_budget", "remaining": 5}
         [found], reasons = read(tmp_path, talk(said("a", ROOT, strange, {"type": "text", "text": "x"}, extra_key=1)))
         assert main(found)[0]["metadata"]["other"] == [strange]
         assert main(found)[0]["metadata"]["extra"] == {"extra_key": 1}
         assert reasons == []
+
+    def test_what_else_blocks_say_stands_with_what_they_became(self, tmp_path: Path) -> None:
+        common = {"start_timestamp": "2026-01-01T00:00:00Z", "stop_timestamp": None, "flags": None, "icon_name": None}
+        blocks: list[Any] = [
+            {"type": "thinking", "thinking": "Hm", "summaries": [{"summary": "Wonders"}], "cut_off": False},
+            {"type": "tool_use", "id": "t", "name": "f", "input": {}, "integration_name": "Drive", **common},
+            {"type": "tool_result", "tool_use_id": "t", "content": "x", "structured_content": {"n": 1}, **common},
+        ]
+        [found], _ = read(tmp_path, talk(said("a", ROOT, *blocks, sender="assistant")))
+        [answer, result] = main(found)
+        assert answer["content"][0]["details"] == {"summaries": [{"summary": "Wonders"}]}
+        assert answer["tool_calls"][0]["details"] == {"integration_name": "Drive"}
+        assert result["metadata"]["details"] == {"structured_content": {"n": 1}}
 
     def test_the_original_is_kept_on_demand(self, tmp_path: Path) -> None:
         one = said("a", ROOT)
@@ -172,13 +191,13 @@ def good(value: Any) -> Iterator[tuple[str, str]]:
                     yield one["uuid"], text
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(value=st.sampled_from([BASE, LINEAR]).flatmap(lambda base: mangled(base, ["a", "b", "c", "d", ROOT, "gone"])))
 def test_whatever_is_whole_comes_out(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     check_nothing_is_lost(tmp_path_factory.getbasetemp() / "claude-ai.json", value, good, "claude-ai")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(share=st.floats(0, 1))
 def test_a_torn_file(tmp_path_factory: pytest.TempPathFactory, share: float) -> None:
     talks = [{**BASE, "uuid": str(number)} for number in range(4)]

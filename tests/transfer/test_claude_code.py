@@ -14,7 +14,8 @@ from golden_kit import GOLDEN, assert_nothing_is_lost, expected, mixed_up, tree_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bough.transfer import Conversation, Defect, claude_code, paths, read_conversations
+from bough.transfer import Conversation, Defect, paths, read_conversations
+from bough.transfer.claude_code import again
 from bough.turns import check
 
 [FILE] = (GOLDEN / "claude-code").glob("*.jsonl")
@@ -83,7 +84,7 @@ def test_a_file_in_an_archive_is_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [1, 100, 1000])
 def test_the_size_of_blocks_means_nothing(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(claude_code, "BLOCK", size)
+    monkeypatch.setattr(again, "BLOCK", size)
     assert tree_of(FILE) == expected("claude-code")
 
 
@@ -198,6 +199,53 @@ def test_main_ends_in_what_was_said_last(tmp_path: Path) -> None:
 def test_a_compacted_session_stays_in_one_piece(tmp_path: Path) -> None:
     lines = [user("u", None), line("system", "c", None, logicalParentUuid="u", content="compacted"), user("v", "c")]
     assert read(tmp_path, *lines) == ({"main": "u c v"}, [])
+
+
+class TestPreservedMessages:
+    """5."""
+
+    CUT = line(
+        *("system", "c", None),
+        content="compacted",
+        logicalParentUuid="x",
+        compactMetadata={"preservedMessages": {"anchorUuid": "sum", "uuids": ["w", "x"]}},
+    )
+    BEFORE = (user("u", None), user("w", "u"), user("x", "w"), CUT, user("sum", "c", isCompactSummary=True))
+
+    def test_what_follows_the_last_of_them_follows_the_summary(self, tmp_path: Path) -> None:
+        assert read(tmp_path, *self.BEFORE, user("v", "x")) == ({"main": "u w x c sum v"}, [])
+
+    def test_a_fork_before_them_stays_one(self, tmp_path: Path) -> None:
+        assert read(tmp_path, *self.BEFORE, user("v", "w"))[0] == {"main": "u w v", "sum": "u w x c sum"}
+
+    def test_one_that_is_written_behind_the_summary_makes_no_circle(self, tmp_path: Path) -> None:
+        lines = [*self.BEFORE[:2], *self.BEFORE[3:], user("x", "sum"), user("v", "x")]
+        assert read(tmp_path, *lines) == ({"main": "u w c sum x v"}, [])
+
+
+def test_what_was_typed_while_the_model_was_at_work_is_the_users(tmp_path: Path) -> None:
+    def queued(uuid: str, parent: str, prompt: Any, **more: Any) -> dict[str, Any]:
+        return line("attachment", uuid, parent, attachment={"type": "queued_command", "prompt": prompt, **more})
+
+    blocks = [{"type": "text", "text": "also"}, {"type": "image", "source": {"type": "url", "url": "file:///p"}}]
+    lines = [user("u", None), queued("a", "u", "wait", commandMode="prompt", origin={"kind": "human"})]
+    lines += [queued("b", "a", blocks), queued("c", "b", "done", commandMode="task-notification")]
+    lines += [queued("d", "c", "hi", commandMode="prompt", origin={"kind": "peer"})]
+    [found] = read_conversations(written(tmp_path, *lines))
+    assert isinstance(found, Conversation)
+    said = [(one["role"], one["content"]) for node in found.nodes for one in node.messages()]
+    picture = {"type": "image_url", "image_url": {"url": "file:///p"}}
+    assert said[1:] == [("user", "wait"), ("user", [blocks[0], picture]), ("system", "done"), ("system", "hi")]
+
+
+def test_what_only_measures_or_says_nothing_is_no_message(tmp_path: Path) -> None:
+    lines = [user("u", None), line("system", "t", "u", subtype="turn_duration", durationMs=5)]
+    thought = {"type": "thinking", "thinking": "", "signature": "x"}
+    said = {"id": "m", "role": "assistant", "content": [thought, {"type": "text", "text": "Yes."}]}
+    [found] = read_conversations(written(tmp_path, *lines, line("assistant", "a", "t", message=said)))
+    assert isinstance(found, Conversation)
+    assert [one["content"] for node in found.nodes for one in node.messages()] == ["u", "Yes."]
+    assert (found.metadata or {})["otherLines"] == {"turn_duration": 1}
 
 
 def test_where_a_fork_came_from(tmp_path: Path) -> None:

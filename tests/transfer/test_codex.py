@@ -88,13 +88,58 @@ def test_what_was_rolled_back_is_a_branch(tmp_path: Path) -> None:
     assert branches(written(tmp_path, *twice)) == {"main": "abh", "line-6": "abcdef", "line-8": "abcdg"}
 
 
-def test_what_the_program_writes_begins_no_turn(tmp_path: Path) -> None:
-    own = user("<environment_context>x</environment_context>")
-    lines = [user("a"), assistant("b"), own, user("c"), rolled_back(2), user("z")]
-    assert branches(written(tmp_path, *lines)) == {
-        "main": "z",
-        "line-4": "ab<environment_context>x</environment_context>c",
-    }
+@pytest.mark.parametrize(
+    "own", ["<environment_context>x</environment_context>", "<recommended_plugins>", "<hook_prompt x>"]
+)
+def test_what_the_program_writes_begins_no_turn(tmp_path: Path, own: str) -> None:
+    lines = [user("a"), assistant("b"), user(own), user("c"), rolled_back(2), user("z")]
+    assert branches(written(tmp_path, *lines)) == {"main": "z", "line-4": f"ab{own}c"}
+
+
+def messages(path: Path) -> list[Any]:
+    """Those of main."""
+    [found] = [item for item in read_conversations(path, format="codex") if isinstance(item, Conversation)]
+    return [message for node in next(paths(found)).nodes for message in node.messages()]
+
+
+def test_what_the_service_itself_called_is_kept(tmp_path: Path) -> None:
+    def item(kind: str, **more: Any) -> dict[str, Any]:
+        return line("response_item", type=kind, **more)
+
+    search = {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "x"}}
+    lines = [user("q"), item("reasoning", summary=[], encrypted_content="…"), line("response_item", **search)]
+    lines += [item("image_generation_call", id="ig", status="completed", revised_prompt="a cat", result="QUFB")]
+    lines += [item("tool_search_call", call_id="t", execution="client", arguments={"query": "mail"})]
+    lines += [item("tool_search_output", call_id="t", status="completed", tools=[{"name": "mail"}])]
+    _, answer, found = messages(written(tmp_path, *lines))
+    assert answer["content"][0] == search
+    assert answer["content"][1]["image_url"]["url"].startswith("sha256:")
+    assert answer["content"][1]["details"] == {"id": "ig", "status": "completed", "revised_prompt": "a cat"}
+    assert len(answer["content"]) == 2
+    assert answer["tool_calls"][0]["function"] == {"name": "tool_search", "arguments": '{"query":"mail"}'}
+    assert (found["tool_call_id"], found["content"]) == ("t", '{"output":[{"name":"mail"}]}')
+
+
+def test_what_another_agent_says_is_given_to_the_model_as_the_users(tmp_path: Path) -> None:
+    said = [{"type": "input_text", "text": "Done."}, {"type": "encrypted_content", "encrypted_content": "…"}]
+    lines = [user("q"), line("response_item", type="agent_message", author="/root/a", content=said)]
+    answer = messages(written(tmp_path, *lines, assistant("Yes.")))
+    assert [(one["role"], one["content"]) for one in answer] == [
+        ("user", "q"),
+        ("user", "Done."),
+        ("assistant", "Yes."),
+    ]
+    assert answer[1]["metadata"]["author"] == "/root/a"
+
+
+def test_a_rollout_that_goes_on_from_another_is_a_session_of_its_own(tmp_path: Path) -> None:
+    base = {"thread_id": "a", "end_ordinal_exclusive": 2}
+    path = written(tmp_path, line("session_meta", id="a", history_base=base), user("q"))
+    found = list(read_conversations(path))
+    assert [item.session_id == "codex-a" for item in found if isinstance(item, Conversation)] == [False]
+    assert [item.reason for item in found if isinstance(item, Defect) and item.kept] == [
+        "it goes on from the rollout 'a', whose messages are not in this file"
+    ]
 
 
 @pytest.mark.parametrize("turns", [0, -1, "2", None, True, 1.5])

@@ -84,7 +84,7 @@ class TestAnswers:
             {"type": "function_call_output", "call_id": "c1", "output": "1"},
             {"type": "function_call_output", "call_id": "c2", "output": [{"type": "input_text", "text": "2"}]},
             {"type": "message", "content": [{"type": "output_text", "text": "Done."}]},
-            {"type": "open_webui:code_interpreter", "code": "1"},
+            {"type": "web_search_call", "action": {"query": "x"}},
         ]
         messages = answer(tmp_path, content="<details>…", output=output)
         assert [one["role"] for one in messages] == ["assistant", "tool", "tool", "assistant"]
@@ -113,6 +113,24 @@ class TestAnswers:
         assert messages[1]["content"] == 'x "y"'
         assert messages[2]["content"] == "<details>own</details>"
         assert [one["id"] for one in messages[2]["tool_calls"]] == ["c2"]
+
+    def test_code_that_was_run_is_a_call(self, tmp_path: Path) -> None:
+        item = {"type": "open_webui:code_interpreter", "id": "ci", "lang": "python", "code": "2 + 2", "output": "4"}
+        said = {"type": "message", "content": [{"type": "output_text", "text": "It is 4."}]}
+        old = '<details type="code_interpreter" done="true" output="&quot;4&quot;">\n<summary>Analyzed</summary>\n'
+        old += "```python\n2 + 2\n```\n</details>\nIt is 4."
+        for more in ({"content": old}, {"content": old, "output": [item, said]}):
+            messages = answer(tmp_path, **more)
+            assert [one["content"] for one in messages] == [None, "4", "It is 4."]
+            call = messages[0]["tool_calls"][0]["function"]
+            assert (call["name"], json.loads(call["arguments"])) == (
+                "code_interpreter",
+                {"lang": "python", "code": "2 + 2"},
+            )
+        [unfinished] = answer(tmp_path, output=[{**item, "output": None}])
+        assert unfinished["tool_calls"][0]["id"] == "ci"
+        [_, result] = answer(tmp_path, output=[{**item, "output": {"stdout": "4"}}])
+        assert result["content"] == '{"stdout":"4"}'
 
     def test_a_user_may_write_details(self, tmp_path: Path) -> None:
         content = '<details type="reasoning">mine</details>'
@@ -180,13 +198,13 @@ def good(value: Any) -> Iterator[tuple[str, str]]:
             yield id_, content[content.index("mark") :][:7]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(value=mangled(BASE, ["a", "b", "c", "d", "gone"]))
 def test_whatever_is_whole_comes_out(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     check_nothing_is_lost(tmp_path_factory.getbasetemp() / "open-webui.json", value, good, "open-webui")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(share=st.floats(0, 1))
 def test_a_torn_file(tmp_path_factory: pytest.TempPathFactory, share: float) -> None:
     chats = [{**BASE, "id": str(number)} for number in range(4)]

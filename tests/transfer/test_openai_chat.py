@@ -98,6 +98,51 @@ class TestSessionId:
         assert check_id(id_).startswith("a?-")
 
 
+class TestIdOfALine:
+    """Numbers cite ``bough.transfer.openai_chat``."""
+
+    def test_a_chat_that_grew_is_the_same_session_in_any_file(self, tmp_path: Path) -> None:
+        """1"""
+        [before] = ids(read(tmp_path, talk("a", "b", id="c1")))
+        [after] = ids(read(tmp_path, talk("a", "b", "c", id="c1", model="x"), name="other.jsonl"))
+        assert before == after
+        assert before.startswith("openai-chat-c1-")
+
+    def test_it_is_pinned(self, tmp_path: Path) -> None:
+        assert ids(read(tmp_path, talk("hi", id="c1"))) == ["openai-chat-c1-92a6e03fd9c9a5ba"]
+
+    def test_lines_of_one_id_that_begin_otherwise_are_other_sessions(self, tmp_path: Path) -> None:
+        """1: as where every file counts its lines from 0."""
+        system = {"role": "system", "content": "Be brief."}
+        lines = [{"id": 0, "messages": [system, {"role": "user", "content": text}]} for text in "abc"]
+        found = ids(read(tmp_path, *lines))
+        assert len(set(found)) == 3
+        assert ids(read(tmp_path, *reversed(lines))) == found[::-1]
+
+    def test_lines_of_one_id_that_go_apart_later_are_other_sessions_too(self, tmp_path: Path) -> None:
+        """2: each goes on where the one before it ended, or is named for what it says."""
+        lines = [talk(*text, id="c1") for text in ("ab", "abc", "abd", "abce", "ab")]
+        first, grown, apart, more, short = ids(read(tmp_path, *lines))
+        assert first == grown == more
+        assert apart.startswith("train-")
+        assert short.startswith("train-")
+        assert apart != short
+
+    def test_the_id_of_the_conversation_comes_before_that_of_a_request(self, tmp_path: Path) -> None:
+        one, two = ids(read(tmp_path, talk("a", id="r1", session_id="s"), talk("a", "b", id="r2", session_id="s")))
+        assert one == two
+
+    @pytest.mark.parametrize("id_", [None, "", True, 1.5, ["x"], {}])
+    def test_what_is_no_id_names_nothing(self, tmp_path: Path, id_: object) -> None:
+        [found] = ids(read(tmp_path, talk("hi", id=id_)))
+        assert found.startswith("train-")
+
+    @pytest.mark.parametrize("id_", ["x" * 1000, "日" * 300, "a/b\0\ud800 c"])
+    def test_any_id_makes_a_name_of_its_own(self, tmp_path: Path, id_: str) -> None:
+        one, two = ids(read(tmp_path, talk("hi", id=id_), talk("hi", id=id_ + "x")))
+        assert check_id(one) != check_id(two)
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import tracemalloc
+import zipfile
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from golden_kit import GOLDEN
 from bough.codec import decode
 from bough.errors import UnsupportedFormatError
 from bough.transfer import DATABASES, FORMATS, Conversation, Defect, read_conversations, records
+from bough.transfer.sources import sources
 
 CHAT = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}
 TREE = {
@@ -79,6 +83,35 @@ def test_what_is_not_recognised_is_refused_before_anything_comes_out(
     assert caught.value.hint == f"the formats are {', '.join([*FORMATS, *DATABASES])}"
 
 
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ([b"some text"], "1: not recognised as a conversation: no JSON object \\(Expecting value: .*\\)$"),
+        ([b"", b"{torn", b"[]"], "2: not recognised as a conversation: no JSON object \\("),
+        (
+            [b"{torn", {"role": "user", "x" * 99: 1}],
+            f"2: not recognised as a conversation: an object with the keys 'role', '{'x' * 29}…'$",
+        ),
+        ([dict.fromkeys("abcdefghijk")], "the keys 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', …$"),
+        ([{}], "1: not recognised as a conversation: an object with no keys$"),
+    ],
+    ids=["text", "no object", "behind a broken line", "many keys", "none"],
+)
+def test_what_is_not_recognised_says_where_and_what_was_found(
+    tmp_path: Path, lines: list[bytes | dict[str, Any]], why: str
+) -> None:
+    with pytest.raises(UnsupportedFormatError, match=why) as caught:
+        next(read_conversations(written(tmp_path, lines)))
+    assert str(caught.value).startswith(f"{tmp_path / 'talk.jsonl'}:")
+
+
+def test_a_database_that_is_not_recognised_says_its_tables(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "a.db")) as database:
+        database.execute("CREATE TABLE songs (title)")
+    with pytest.raises(UnsupportedFormatError, match=r"a SQLite database with the tables 'songs'$"):
+        next(read_conversations(tmp_path / "a.db"))
+
+
 def test_a_format_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedFormatError, match="'yaml'") as caught:
         next(read_conversations(written(tmp_path, [CHAT]), format="yaml"))
@@ -139,6 +172,15 @@ def test_progress_counts_every_byte_as_it_is_read(tmp_path: Path) -> None:
     assert heard == sorted(set(heard))
     assert heard[-1] == path.stat().st_size
     assert behind[0] < path.stat().st_size  # not only when all is read
+
+
+def test_progress_in_an_archive_ends_at_the_sum_of_its_sizes(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("a.jsonl", "b.jsonl"):
+            archive.writestr(name, json.dumps(CHAT) + "\n" + " " * 1000 + "\n")
+    heard: list[int] = []
+    list(read_conversations(tmp_path / "x.zip", progress=heard.append))
+    assert heard[-1] == sum(source.size for source in sources(tmp_path / "x.zip"))
 
 
 def test_an_overlong_line_is_a_defect_and_the_next_one_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

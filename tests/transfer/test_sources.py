@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 
 from bough.errors import UnsupportedFormatError
 from bough.transfer import Conversation, Defect, read_conversations
-from bough.transfer.sources import sources
+from bough.transfer.sources import HEAD, sources
 
 CHAT = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode() + b"\n"
 OTHER = json.dumps({"messages": [{"role": "user", "content": "other"}]}).encode() + b"\n"
@@ -32,7 +35,7 @@ def read(path: Path) -> list[tuple[str, bytes]]:
             found.append((source.name.removeprefix(str(path)), file.read()))
         with source.open() as file:  # 2: from its beginning, as often as one likes
             assert file.read() == found[-1][1]
-        assert source.head(5) == found[-1][1][:5]
+        assert source.head() == found[-1][1][:HEAD]
         assert (source.path is None) or source.path.read_bytes() == found[-1][1]
     return found
 
@@ -73,6 +76,49 @@ def test_a_compressed_file(tmp_path: Path) -> None:
     path.write_bytes(zstandard.compress(CHAT))
     assert read(path) == [("", CHAT)]
     assert [type(item) for item in read_conversations(path)] == [Conversation]
+
+
+def test_a_file_of_gzip_is_read_and_a_torn_one_told(tmp_path: Path) -> None:
+    path = tmp_path / "talk.jsonl.gz"
+    path.write_bytes(gzip.compress(CHAT))
+    assert read(tmp_path) == [("/talk.jsonl.gz", CHAT)]
+    path.write_bytes(gzip.compress(CHAT) + gzip.compress(OTHER)[:-9])
+    assert [type(item) for item in read_conversations(path)][-1:] == [Defect]
+
+
+def test_an_archive_that_is_not_looked_into_is_told(tmp_path: Path) -> None:
+    """3, in an archive and in a folder."""
+    inner = archive(tmp_path / "inner", **{"a.json": CHAT}).read_bytes()
+    archive(tmp_path / "x.zip", **{"inner.ZIP": inner, "talk.json.gz": gzip.compress(CHAT), "y.json": OTHER})
+    with tarfile.open(tmp_path / "all.tar.gz", "w:gz") as tar:
+        tar.add(tmp_path / "inner", "inner")
+    (tmp_path / "z.7z").write_bytes(b"7z\xbc\xaf\x27\x1c")
+    found = list(read_conversations(tmp_path))
+    told = [item.reason.removeprefix(f"{tmp_path}/") for item in found if isinstance(item, Defect)]
+    assert told == [
+        "all.tar.gz is not looked into: it is a tar archive",
+        "x.zip:inner.ZIP is not looked into: it is a zip archive",
+        "x.zip:talk.json.gz is not looked into: it is compressed with gzip",
+        "z.7z is not looked into: it is a 7z archive",
+    ]
+    assert len(found) == len(told) + 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-32-be"])
+def test_text_in_another_encoding_is_called_so(tmp_path: Path, encoding: str) -> None:
+    mark = "\ufeff" if encoding.endswith("be") else ""
+    (tmp_path / "chat.jsonl").write_bytes((mark + CHAT.decode()).encode(encoding))
+    with pytest.raises(UnsupportedFormatError, match=f"chat.jsonl is {encoding[:6].upper()}, not UTF-8") as caught:
+        list(read_conversations(tmp_path / "chat.jsonl", format="openai-chat"))
+    assert caught.value.hint == "save it as UTF-8"
+
+
+def test_a_path_may_have_another_name(tmp_path: Path) -> None:
+    archive(tmp_path / "x.zip", **{"a.json": CHAT, "b.json": b"{"})
+    assert [item.file for item in read_conversations(tmp_path / "x.zip", name="<stdin>")] == [
+        "<stdin>:a.json",
+        "<stdin>:b.json",
+    ]
 
 
 def test_nothing_is_written(tmp_path: Path) -> None:
@@ -124,3 +170,10 @@ def test_an_unreadable_file_in_a_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_bytes(CHAT)
     found = list(read_conversations(tmp_path))
     assert [type(item) for item in found] == [Defect, Conversation]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes")
+def test_a_named_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "talk.jsonl").write_text("{}")
+    assert [source.name for source in sources(tmp_path)] == [str(tmp_path / "talk.jsonl")]

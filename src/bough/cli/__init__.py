@@ -5,8 +5,8 @@ little more than importing click.
 
 1. stdout carries what was asked for, stderr ``error:``, ``hint:`` and ``warning:`` lines. With ``--json`` stdout is one
    JSON object whatever happens, and stderr is empty (docs/json-output.md).
-2. Exit codes: 0 done, 1 error, 2 usage, 3 the branch was moved by someone else, 4 locked, 5 corrupt, 130 Ctrl-C.
-   ``lock run`` has the one of the command that it ran.
+2. Exit codes: 0 done, 1 error, 2 usage, 3 the branch was moved by someone else, 4 locked, 5 corrupt, 130 Ctrl-C,
+   143 SIGTERM where a command tells what was done until then. ``lock run`` has the one of the command that it ran.
 3. A command that only looks makes no session and no folder.
 4. Nothing that a message or an id holds reaches the terminal as a control character (:mod:`bough.cli.text`).
 """

@@ -15,8 +15,8 @@ What it deliberately does not do: write to a store (that is :mod:`bough.imports`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +39,7 @@ from bough.transfer import (
     sharegpt,
     sillytavern,
 )
-from bough.transfer.records import Progress, Reading, Record, read_records
+from bough.transfer.records import Decode, Progress, Reading, Record, read_records
 from bough.transfer.sources import SQLITE, Source, sources
 from bough.transfer.tree import Conversation, Defect, Node, paths
 
@@ -63,6 +63,8 @@ class Format(NamedTuple):
 
     recognises: Callable[[Mapping[str, Any]], bool]
     read: Callable[[Iterable[Record | Defect], Reading], Iterator[Conversation | Defect]]
+    decode: Decode | None = None
+    """Where ``read`` does not look at everything in an object."""
 
 
 class Database(NamedTuple):
@@ -89,7 +91,7 @@ FORMATS: dict[str, Format] = {
     "openassistant": Format(openassistant.recognises, openassistant.read),
     "chatgpt": Format(chatgpt.recognises, chatgpt.read),
     "claude-ai": Format(claude_ai.recognises, claude_ai.read),
-    "claude-code": Format(claude_code.recognises, claude_code.read),
+    "claude-code": Format(claude_code.recognises, claude_code.read, claude_code.decode_some),
     "codex": Format(codex.recognises, codex.read),
     "pi": Format(pi.recognises, pi.read),
     "sillytavern": Format(sillytavern.recognises, sillytavern.read),
@@ -126,18 +128,20 @@ def read_conversations(
     format: str | None = None,  # noqa: A002  (the word that the command line uses)
     raw: bool = False,
     progress: Progress | None = None,
+    name: str | None = None,
 ) -> Iterator[Conversation | Defect]:
     """The conversations at a path, in its order, and a defect for each thing in it that is none.
 
     ``format`` is a name in ``FORMATS`` or ``DATABASES``; None recognises it. ``raw`` keeps each message's original in
-    its metadata. ``progress`` is called with the bytes read so far. ``UnsupportedFormatError`` where no format fits a
-    file, before anything is yielded; in a folder or an archive such a file is a defect. ``OSError`` where something
-    cannot be read. A file of no lines has no conversations.
+    its metadata. ``progress`` is called with the bytes read so far. ``name`` is what people know the path by, if not by
+    itself. ``UnsupportedFormatError`` where no format fits a file, before anything is yielded; in a folder or an
+    archive such a file is a defect. ``OSError`` where something cannot be read. A file of no lines has no
+    conversations.
     """
     if format is not None and format not in FORMATS and format not in DATABASES:
         raise UnsupportedFormatError(f"there is no format {format!r}", hint=_hint())
     done = 0
-    for source, whole in _grouped(path, format):
+    for source, whole in _grouped(path, format, name):
         begin = done
 
         def hear(at: int, begin: int = begin) -> None:
@@ -175,12 +179,12 @@ class _Whole(NamedTuple):
     files: Sequence[Path]
 
 
-def _grouped(path: Path, name: str | None) -> Iterator[tuple[Source, _Whole | None]]:
+def _grouped(path: Path, format_: str | None, name: str | None) -> Iterator[tuple[Source, _Whole | None]]:
     """The sources at a path, and which are read together."""
-    candidates = [FOLDERS[name]] if name in FOLDERS else [*FOLDERS.values()] if name is None else []
+    candidates = [FOLDERS[format_]] if format_ in FOLDERS else [*FOLDERS.values()] if format_ is None else []
     place: Path | None = None
     chosen: Folder | None = None
-    for source in sources(path):
+    for source in sources(path, name):
         if source.path is None or not candidates:
             yield source, None
             continue
@@ -203,14 +207,19 @@ def _within(path: Path, folder: Path) -> str:
 
 def _read(reading: Reading, name: str | None, progress: Progress) -> Iterator[Conversation | Defect]:
     source = reading.source
-    if source.head(len(SQLITE)) == SQLITE:
+    if source.head().startswith(SQLITE):
         yield from _database(source, name).read(reading, progress)
         return
     with source.open() as file:
         records = read_records(file, source.name, progress)
         head, chosen = _begin(source, records, name)
-        if chosen is not None:
+        if chosen is None:
+            return
+        if chosen.decode is None:
             yield from chosen.read(chain(head, records), reading)
+            return
+    with source.open() as file:
+        yield from chosen.read(read_records(file, source.name, progress, chosen.decode), reading)
 
 
 def _begin(
@@ -232,7 +241,23 @@ def _begin(
             break
     if not head:
         return [], None
-    raise UnsupportedFormatError(f"{source.name}: not recognised as a conversation", hint=_hint())
+    first = next((each for each in head if isinstance(each, Record)), head[0])
+    why = f"not recognised as a conversation: {_looks(first)}"
+    raise UnsupportedFormatError(f"{source.name}:{first.line}: {why}", hint=_hint())
+
+
+def _looks(item: Record | Defect) -> str:
+    """What stands there, for people: the first keys of an object, or why it is none."""
+    if isinstance(item, Defect):
+        return f"no JSON object ({item.reason})"
+    return f"an object with {_some(item.value, 'key')}"
+
+
+def _some(names: Collection[str], noun: str) -> str:
+    """The first few of the names."""
+    shown = [repr(name if len(name) <= 30 else f"{name[:29]}…") for name in islice(names, 8)]
+    more = ["…"] if len(names) > len(shown) else []
+    return f"the {noun}s {', '.join(shown + more)}" if shown else f"no {noun}s"
 
 
 def _database(source: Source, name: str | None) -> Database:
@@ -248,7 +273,8 @@ def _database(source: Source, name: str | None) -> Database:
     for candidate in DATABASES.values():
         if candidate.recognises(tables):
             return candidate
-    raise UnsupportedFormatError(f"{source.name}: not recognised as a conversation", hint=_hint())
+    why = f"not recognised as a conversation: a SQLite database with {_some(tables, 'table')}"
+    raise UnsupportedFormatError(f"{source.name}: {why}", hint=_hint())
 
 
 def _hint() -> str:

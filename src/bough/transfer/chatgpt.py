@@ -3,16 +3,21 @@
 A conversation is ``{id, conversation_id, title, create_time, current_node, default_model_slug, mapping}``;
 ``mapping[id]`` is ``{id, message | null, parent, children[]}``. A message is ``{id, author: {role, name}, create_time,
 content: {content_type, …}, recipient, weight, end_turn, metadata: {model_slug, attachments[], …}}``. One conversation
-alone, as the web interface gets it, is read too. Source: exports as several public readers of them describe them;
-OpenAI publishes no description.
+alone, as the web interface gets it, is read too. Source: exports of 2024 to 2026, and what several public readers of
+them expect; OpenAI publishes no description.
 
 - The keys of ``mapping`` are the ids and ``parent`` is the tree; ``children`` and a node's own ``id`` are not believed.
   ``current_node`` is the end of ``main``; where it names no node, that is the youngest leaf.
-- A node without a message only joins others. So does a hidden one that says nothing: every export begins with them.
+- A node without a message only joins others. So does one that says nothing and is hidden, is a context, or is of a tool
+  that nobody called: every export begins with them, and they may hang beside the next question as if it were a fork.
+- What the model is told of the user and of its memory (``user_editable_context``, ``model_editable_context``) is the
+  system's message, whoever the file has for its author.
 - An assistant's message with another ``recipient`` than ``all`` is a call of that tool, and a message of the role
   ``tool`` answers the nearest call above it; both have the call's node for their id. A tool that speaks again, or
   unasked, has the id of that call again, or none.
 - Arguments that are no JSON object become ``{"input": text}``.
+- A mark of a citation in a text (between U+E200 and U+E201) becomes what ``metadata.content_references`` has for it.
+- A voice message is its transcription and the recordings; pictures that code has drawn stand in ``aggregate_result``.
 - What the kinds of content have beside their text stands in ``metadata.content``, what else a message has in
   ``metadata.details`` (ChatGPT's own metadata) and ``metadata.extra``.
 
@@ -41,6 +46,9 @@ _SIGNS = ("current_node", "conversation_id", "create_time", "title")
 _ASIDES = (("email", "chatgpt_plus_user"), ("conversation_id", "rating"), ("conversation_id", "is_anonymous"))
 """Keys by which the objects of the other files of an export are known."""
 
+_ROOT = {"id", "children"}
+"""All that the first node has, as the web interface gets it."""
+
 _TEXTS = {
     "code": ("text",),
     "execution_output": ("text",),
@@ -53,6 +61,11 @@ _TEXTS = {
 }
 """The keys of each kind of content that hold its text; of an unknown kind these are tried:"""
 _ANY_TEXTS = ("text", "result", "content")
+_CONTEXTS = ("user_editable_context", "model_editable_context")
+_RECORDINGS = ("audio_asset_pointer", "video_container_asset_pointer", "frames_asset_pointers")
+"""The keys of a part of a voice message under which other parts stand."""
+
+_MARK = "\ue200"
 _TO_ALL = (None, "", "all", "assistant")
 
 
@@ -130,7 +143,7 @@ def _entries(mapping: Mapping[str, Any], reading: Reading, odd: list[tuple[str, 
         content: Message | tuple[()] = ()
         if isinstance(source, dict):
             content = _bough(source) or _parsed(id_, node, asked, reading, odd) or ()
-        elif source is not None or "message" not in node:
+        elif source is not None or ("message" not in node and node.keys() != _ROOT):
             odd.append((f"the message of node {id_!r} is not an object but {type(source).__name__}", False))
         yield Entry(id_, parent, content, line)
 
@@ -148,10 +161,14 @@ def _parsed(
     source: Mapping[str, Any] = node["message"]
     content, details = source.get("content"), normal.fields(source.get("metadata"))
     parts, other = _parts(content, odd, id_)
-    role = _role(source)
+    _put_citations(parts, details)
+    parts += _drawn(details)
+    kind = normal.string(normal.fields(content).get("content_type"))
+    role = "system" if kind in _CONTEXTS else _role(source)
     if role is None:
         odd.append((f"the author of node {id_!r} has no role; taken for the user", True))
         role = "user"
+    answers = asked.call_of(id_) if role == "tool" else None
     tool = _called(source)
     calls = []
     if tool is not None:
@@ -161,7 +178,8 @@ def _parsed(
     shown = {part["image_url"]["url"].rpartition("/")[2] for part in parts if part["type"] == "image_url"}
     parts += [_attachment(one) for one in normal.objects(details.get("attachments")) if one.get("id") not in shown]
     hidden = details.get("is_visually_hidden_from_conversation") is True
-    if not parts and not calls and not other and (hidden or role == "system" or source.get("weight") == 0):
+    silent = hidden or role == "system" or source.get("weight") == 0 or (role == "tool" and answers is None)
+    if silent and not parts and not calls and not other:
         return None
     time = normal.moment(source.get("create_time"))
     used = ["content", "weight", *(["id"] if source.get("id") == id_ else [])]
@@ -173,7 +191,7 @@ def _parsed(
     if isinstance(author, dict):
         author = normal.rest(author, *normal.texts(author, "role", "name"))
     more = {
-        "content_type": normal.string(normal.fields(content).get("content_type")),
+        "content_type": kind,
         "content": other,
         "name": normal.string(normal.fields(source.get("author")).get("name")),
         "hidden": hidden or None,
@@ -195,7 +213,7 @@ def _parsed(
         time=time,
         model=normal.string(details.get("model_slug")),
         calls=calls,
-        answers=asked.call_of(id_) if role == "tool" else None,
+        answers=answers,
         more=more,
         raw=source if reading.raw else None,
     )
@@ -224,25 +242,51 @@ def _parts(content: Any, odd: list[tuple[str, bool]], id_: str) -> tuple[list[no
     if isinstance(content.get("parts"), list):
         used.append("parts")
         for number, one in enumerate(content["parts"]):
-            part = _part(one)
-            if part is not None:
-                parts.append(part)
-            elif one not in (None, ""):
+            found = _part(one)
+            parts += found
+            if not found and one not in (None, ""):
                 odd.append((f"part {number} of node {id_!r} is not understood", False))
     return parts, normal.rest(content, *used)
 
 
-def _part(one: Any) -> normal.Part | None:
+def _part(one: Any) -> list[normal.Part]:
+    """What one part says: mostly one; of a voice message several."""
     if isinstance(one, str):
-        return normal.text(one) if one else None
+        return [normal.text(one)] if one else []
     source = normal.fields(one)
     if isinstance(source.get("asset_pointer"), str):
-        if source.get("content_type") == "image_asset_pointer":
-            more = normal.details(normal.rest(source, "asset_pointer", "content_type"))
-            return normal.image(source["asset_pointer"], **more)
-        return normal.file(source["asset_pointer"], **normal.details(normal.rest(source, "asset_pointer")))
+        return [_asset(source)]
     said = normal.string(source.get("text"))
-    return None if said is None else normal.text(said)
+    if said is not None:
+        return [normal.text(said)]
+    held = [source.get(key) for key in _RECORDINGS]
+    recordings = normal.objects([each for one in held for each in (one if isinstance(one, list) else [one])])
+    if not all(isinstance(each.get("asset_pointer"), str) for each in recordings):
+        return []
+    common = normal.rest(source, "content_type", *_RECORDINGS) or {}
+    return [_asset({**common, **each}) for each in recordings]
+
+
+def _asset(source: Mapping[str, Any]) -> normal.Part:
+    url = normal.by_reference(source["asset_pointer"])
+    if source.get("content_type") == "image_asset_pointer":
+        return normal.image(url, **normal.details(normal.rest(source, "asset_pointer", "content_type")))
+    return normal.file(url, **normal.details(normal.rest(source, "asset_pointer")))
+
+
+def _put_citations(parts: list[normal.Part], details: Mapping[str, Any]) -> None:
+    for reference in normal.objects(details.get("content_references")):
+        mark = normal.string(reference.get("matched_text")) or ""
+        for part in parts if mark.startswith(_MARK) else ():
+            if part["type"] == "text":
+                part["text"] = part["text"].replace(mark, normal.string(reference.get("alt")) or "")
+
+
+def _drawn(details: Mapping[str, Any]) -> Iterator[normal.Part]:
+    for one in normal.objects(normal.fields(details.get("aggregate_result")).get("messages")):
+        url = normal.string(one.get("image_url"))
+        if url is not None:
+            yield normal.image(normal.by_reference(url))
 
 
 def _thought(one: Mapping[str, Any]) -> str:

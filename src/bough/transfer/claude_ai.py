@@ -2,14 +2,15 @@
 
 A conversation is ``{uuid, name, created_at, updated_at, chat_messages[]}``, a message ``{uuid, sender
 (human|assistant), text, content[], attachments[], files[], created_at, parent_message_uuid?}`` with Anthropic's blocks
-in ``content``: text, thinking, tool_use, tool_result. Source: exports as several public readers of them describe them;
-Anthropic publishes no description.
+in ``content``: text, thinking, tool_use, tool_result. Source: exports of 2026, and what several public readers
+of them expect; Anthropic publishes no description.
 
 - ``parent_message_uuid`` is the tree; a root names ``00000000-0000-4000-8000-000000000000``. Files in which no message
   has that key are linear, in the file's order.
 - ``main`` ends at ``current_leaf_message_uuid`` where there is one (the web interface has it, the export does not),
   else at the youngest leaf.
 - The blocks are believed, not ``text``, which says of some that they cannot be shown; older files have the text alone.
+- What else a thought, a call or a result says stands in its ``details``, but for what moves the screen alone.
 - A tool's result stands in the same message as its call. Here it becomes a message of its own, and so does what comes
   behind it. Calls without an id get one from the message's.
 - An attachment is a file with the text that Claude.ai took out of it; files and images are named, no more.
@@ -41,6 +42,11 @@ _SHAPES: dict[str, dict[str, type]] = {
     "document": {},
 }
 """The kinds of blocks that are understood, and what must be what in them."""
+
+_CALL = ("id", "name", "input")
+_RESULT = ("tool_use_id", "name", "content", "is_error")
+_SCREEN = ("type", "start_timestamp", "stop_timestamp", "message", "icon_name", "signature")
+"""Keys of a block that say what it is, or how it is shown."""
 
 _ASIDES = (("full_name", "email_address"), ("prompt_template", "docs"), ("conversations_memory",))
 """Keys by which the objects of the other files of an export are known."""
@@ -144,7 +150,9 @@ def _messages(id_: str, one: Mapping[str, Any], reading: Reading, odd: list[tupl
     if not said and normal.string(one.get("text")) is not None:
         said.append(normal.text(one["text"]))
     said += [_attachment(each) for each in normal.objects(one.get("attachments"))]
-    said += [_file(each) for key in ("files", "files_v2") for each in normal.objects(one.get(key))]
+    files = normal.objects(one.get("files"))
+    files += [each for each in normal.objects(one.get("files_v2")) if each not in files]
+    said += map(_file, files)
     time = normal.moment(one.get("created_at"))
     used = [
         *normal.texts(one, "uuid", "sender", "text", "model"),
@@ -183,21 +191,28 @@ def _block(block: Any, id_: str) -> normal.Part | normal.Result | None:
         cited = normal.rest(source, "type", "text", "start_timestamp", "stop_timestamp")
         return normal.text(source["text"]) | normal.details(cited)
     if kind == "thinking" and isinstance(source.get("thinking"), str):
-        return normal.thinking(source["thinking"])
+        return normal.thinking(source["thinking"]) | _details(source, "thinking")
     if kind == "tool_use":
         own_id, name = normal.string(source.get("id")), normal.string(source.get("name"))
-        return normal.call(own_id or id_, name or "tool", source.get("input", {}))
+        return normal.call(own_id or id_, name or "tool", source.get("input", {})) | _details(source, *_CALL)
     if kind == "tool_result":
         parts, other = _result(source.get("content"))
         more = {
             "name": normal.string(source.get("name")),
             "is_error": source.get("is_error") or None,
             "other": other or None,
+            **_details(source, *_RESULT),
         }
         return normal.Result(normal.string(source.get("tool_use_id")), parts, more)
     if kind in ("image", "document"):
         return _file(source)
     return None
+
+
+def _details(block: Mapping[str, Any], *used: str) -> dict[str, Any]:
+    """What else a block says; a flag that is not set says nothing."""
+    found = normal.rest(block, *_SCREEN, *used) or {}
+    return normal.details({key: value for key, value in found.items() if value is not False})
 
 
 def _result(content: Any) -> tuple[list[normal.Part], list[Any]]:

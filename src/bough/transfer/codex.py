@@ -3,9 +3,13 @@
 Lines are ``{timestamp, type, payload}``; in files of before September 2025 the payload stands bare. The lines follow
 one another, and have no ids of their own that last: nodes are named for their line, ``line-17``.
 
-1. ``session_meta``: the first is the session's; a fork has its parent's behind it, with copies of its lines.
+1. ``session_meta``: the first is the session's; a fork has its parent's behind it, with copies of its lines. One with a
+   ``history_base`` (since 0.146) goes on from another file, which is not looked for: that is told. Its id may be that
+   file's, so it is not what names the session.
 2. ``response_item``: what the model was given and gave. What it gave without a break (reasoning, messages, calls) is
-   one assistant's message, so that parallel calls are; each output is a tool's message.
+   one assistant's message, so that parallel calls are; each output is a tool's message. What the service itself called
+   (``web_search_call``) stays among what was given, as it is; reasoning that is only there encrypted is counted. An
+   ``agent_message`` is what another agent says to the model: the user's message, with its ``author``.
 3. ``event_msg``: repeats items, and is not believed but for ``thread_rolled_back`` (the last ``num_turns`` turns of
    the user are a branch of their own from there on), ``token_count`` (usage) and ``thread_name_updated`` (the title). A
    turn begins at a message of the user's that the program did not write itself.
@@ -13,7 +17,8 @@ one another, and have no ids of their own that last: nodes are named for their l
 
 All else is counted in the conversation's metadata.
 
-Source: the protocol in Codex's own source (codex-rs/protocol).
+Source: the protocol in Codex's own source (codex-rs/protocol); of versions 0.145 to 0.154 what public readers of
+rollouts expect.
 """
 
 from __future__ import annotations
@@ -27,12 +32,17 @@ from bough.model import Message
 from bough.transfer import normal
 from bough.transfer.normal import Part, Result, fields, objects, string
 from bough.transfer.records import Reading, Record
+from bough.transfer.spool import Spool
 from bough.transfer.tree import Conversation, Defect, Entry, grow
 
 NAME = "codex"
 _LINES = ("session_meta", "response_item", "event_msg", "turn_context", "compacted")
-_CALLS = ("function_call", "custom_tool_call", "local_shell_call")
-_OUTPUTS = ("function_call_output", "custom_tool_call_output")
+_NAMES = {"local_shell_call": "shell", "tool_search_call": "tool_search"}
+"""The calls that do not name their tool."""
+
+_CALLS = ("function_call", "custom_tool_call", *_NAMES)
+_HOSTED = ("web_search_call", "image_generation_call")
+_OUTPUTS = ("function_call_output", "custom_tool_call_output", "tool_search_output")
 _ITEMS = ("message", "reasoning", *_CALLS, *_OUTPUTS)
 _OWN = (
     "<environment_context>",
@@ -42,6 +52,11 @@ _OWN = (
     "<user_shell_command>",
     "<skill>",
     "<subagent_notification>",
+    "<recommended_plugins>",
+    "<collaboration_mode>",
+    "<model_switch>",
+    "<hook_prompt",
+    "<codex_internal_context",
 )
 """What the user's messages begin with that the program writes."""
 
@@ -63,8 +78,13 @@ def read(records: Iterable[Record | Defect], reading: Reading) -> Iterator[Conve
         return
     nodes, defects = grow(rollout.entries, file=reading.source.name, leaf=rollout.tip)
     yield from defects
+    base = fields(rollout.meta.get("history_base"))
+    if base:
+        reason = f"it goes on from the rollout {base.get('thread_id')!r}, whose messages are not in this file"
+        yield Defect(file=reading.source.name, line=1, reason=reason, kept=True)
+    id_ = None if base else rollout.meta.get("id")
     yield Conversation(
-        session_id=normal.session_name(NAME, rollout.meta.get("id"), rollout.meta, reading.source.name),
+        session_id=normal.session_name(NAME, id_, rollout.meta, reading.source.name),
         nodes=nodes,
         file=reading.source.name,
         line=1,
@@ -79,7 +99,9 @@ class _Rollout:
 
     def __init__(self, reading: Reading) -> None:
         self._raw = reading.raw
+        self._spool = Spool()
         self._model: str | None = None
+        self._latest: tuple[int, list[Message]] | None = None  # the last entry of the model's, not put aside yet
         self._given: list[tuple[Record, dict[str, Any]]] = []  # by the model, without a break
         self._spent: dict[str, Any] | None = None
         self._turns: list[str | None] = []  # the tip before each turn of the user
@@ -124,11 +146,13 @@ class _Rollout:
 
     def _item(self, record: Record, payload: dict[str, Any]) -> Iterator[Defect]:
         kind, role = string(payload.get("type")), string(payload.get("role"))
-        if kind in ("reasoning", *_CALLS) or (kind == "message" and role == "assistant"):
+        if kind == "reasoning" and not _thought(payload):
+            self._other[kind] += 1
+        elif kind in ("reasoning", *_CALLS, *_HOSTED) or (kind == "message" and role == "assistant"):
             self._given.append((record, payload))
         elif kind in _OUTPUTS:
             output = payload.get("output")
-            said = [*_parts(output)] or [normal.text(_plain(output))]
+            said = [*_parts(output)] or [normal.text(_plain(payload.get("tools", output)))]
             more = {"success": output["success"]} if isinstance(output, dict) and "success" in output else {}
             self._put(record, "tool", [Result(string(payload.get("call_id")), said)], more)
         elif kind == "message" and role is not None:
@@ -138,6 +162,9 @@ class _Rollout:
             if role == "user" and begins:
                 self._turns.append(self.tip)
             self._put(record, role, said, {} if begins else {"written_by": NAME})
+        elif kind == "agent_message":
+            more = normal.rest(payload, "type", "id", "content") or {}
+            self._put(record, "user", [*_parts(payload.get("content"))], more)
         elif kind == "message" or kind is None:
             yield Defect(
                 file=record.file, line=record.line, reason="an item without a type, or a message without a role"
@@ -168,10 +195,8 @@ class _Rollout:
     def _spend(self) -> None:
         """The usage belongs to what the model gave last, which may be finished already."""
         if self._spent and not self._given:
-            for entry in reversed(self.entries):
-                if isinstance(entry.content, list) and entry.content[0]["role"] == "assistant":
-                    entry.content[0]["metadata"].setdefault("usage", self._spent)
-                    break
+            if self._latest is not None:
+                self._latest[1][0]["metadata"].setdefault("usage", self._spent)
             self._spent = None
 
     def close(self) -> None:
@@ -195,8 +220,18 @@ class _Rollout:
             more=more,
             raw=(record.value if raw is None else raw) if self._raw else None,
         )
-        self.entries.append(Entry(f"line-{record.line}", self.tip, messages, record.line))
+        if role == "assistant":
+            self._set_aside()
+            self._latest = len(self.entries), messages
+        content = messages if role == "assistant" else self._spool.keep(messages)
+        self.entries.append(Entry(f"line-{record.line}", self.tip, content, record.line))
         self.tip = f"line-{record.line}"
+
+    def _set_aside(self) -> None:
+        """What the model gave before; its usage is known."""
+        if self._latest is not None:
+            index, messages = self._latest
+            self.entries[index] = self.entries[index]._replace(content=self._spool.keep(messages))
 
     def metadata(self) -> dict[str, Any]:
         said = normal.rest(self.meta, "type", "timestamp", "id", "source", "instructions", "base_instructions") or {}
@@ -211,10 +246,14 @@ def _given(payload: Mapping[str, Any]) -> Iterator[Part]:
     if kind == "message":
         yield from _parts(payload.get("content"))
     elif kind == "reasoning":
-        texts = [block.get("text") for key in ("summary", "content") for block in objects(payload.get(key))]
-        yield normal.thinking("\n\n".join(text for text in texts if isinstance(text, str)))
+        yield normal.thinking(_thought(payload))
+    elif kind == "image_generation_call":
+        url = normal.by_reference(f"data:image/png;base64,{payload.get('result', '')}")
+        yield normal.image(url, **normal.details(normal.rest(payload, "type", "result")))
+    elif kind in _HOSTED:
+        yield dict(payload)
     else:
-        name = string(payload.get("name")) or ("shell" if kind == "local_shell_call" else "")
+        name = string(payload.get("name")) or _NAMES.get(str(kind), "")
         given = next((payload[key] for key in ("arguments", "input", "action") if payload.get(key) is not None), "")
         if kind == "custom_tool_call":
             given = {"input": given}  # not JSON, but text of any kind
@@ -222,8 +261,13 @@ def _given(payload: Mapping[str, Any]) -> Iterator[Part]:
         yield normal.call(id_, name, given)
 
 
+def _thought(payload: Mapping[str, Any]) -> str:
+    texts = [block.get("text") for key in ("summary", "content") for block in objects(payload.get(key))]
+    return "\n\n".join(text for text in texts if isinstance(text, str))
+
+
 def _parts(content: Any) -> Iterator[Part]:
-    """The blocks of a content; one of another kind is kept as it is."""
+    """The blocks of a content; one of another kind is kept as it is, but for what is encrypted."""
     if isinstance(content, str):
         yield normal.text(content)
     for block in objects(content):
@@ -232,7 +276,7 @@ def _parts(content: Any) -> Iterator[Part]:
             yield normal.text(string(block.get("text")) or "")
         elif kind == "input_image":
             yield normal.image(normal.by_reference(string(block.get("image_url")) or ""))
-        else:
+        elif kind != "encrypted_content":
             yield block
 
 

@@ -159,7 +159,7 @@ def turn(
 
 def session_name(source: str, id_: Any, value: Mapping[str, Any], file: str) -> str:
     """The id of a session: the source's own behind its name; where there is none, the file's name and what the
-    conversation says, as :mod:`bough.transfer.openai_chat` explains it."""
+    conversation says, as :mod:`bough.transfer.naming` explains it."""
     if isinstance(id_, str) and id_:
         return node_id(f"{source}-{id_}")
     stem = PurePath(file).stem[:100].encode(errors="replace").decode()

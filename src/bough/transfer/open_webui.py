@@ -7,8 +7,8 @@ usage, …}``. Source: the open-webui project, ``backend/open_webui/utils/middle
 - ``parentId`` is the tree and ``currentId`` the end of ``main``; ``childrenIds`` are not believed, nor is the list
   ``messages``, which repeats one path. A chat without ``history`` has that list alone: then it is linear.
 - What a model put out is in ``output[]``, as items of OpenAI's Responses: messages, reasoning, calls and their outputs.
-  Older chats have ``<details type="reasoning">`` and ``<details type="tool_calls">`` in the content instead. Either
-  becomes thinking, tool calls and results; with both, ``output`` is believed. Items of other kinds are kept in
+  Older chats have ``<details type="reasoning">``, ``"tool_calls"`` and ``"code_interpreter"`` in the content instead.
+  Either becomes thinking, tool calls and results; with both, ``output`` is believed. Items of other kinds are kept in
   ``metadata.other``.
 - Pictures and files are named. Those that stand in the export themselves (``data:`` URLs) are named by their digest.
 """
@@ -21,7 +21,7 @@ from datetime import datetime
 from html import unescape
 from typing import Any
 
-from bough.codec import decode_value
+from bough.codec import decode_value, encode_found
 from bough.transfer import normal
 from bough.transfer.records import Reading, Record, read_each
 from bough.transfer.tree import Conversation, Defect, Entry, grow
@@ -30,6 +30,9 @@ SOURCE = "open-webui"
 _TEXT_PARTS = (None, "text", "output_text", "input_text", "summary_text", "reasoning_text")
 _OPENING = "<details "
 _CLOSING = "</details>"
+_DETAILS = ("reasoning", "tool_calls", "code_interpreter")
+_CODE = "open_webui:code_interpreter"
+_FENCE = "```"
 _ATTRIBUTE = re.compile(r'\s([a-z_]+)="([^"]*)"')
 _SUMMARY = re.compile(r"\s*<summary>[^<]*</summary>\n?")
 
@@ -186,7 +189,19 @@ def _item(item: Mapping[str, Any], id_: str) -> list[normal.Part | normal.Result
         parts: list[normal.Part] = [normal.text(said) for said in [_texts(item.get("output"))] if said]
         parts += [_file(each) for each in normal.objects(item.get("files"))]
         return [normal.Result(normal.string(item.get("call_id")), parts)]
+    if kind == _CODE:
+        return _run(own_id, item.get("lang"), item.get("code"), item.get("output"))
     return []
+
+
+def _run(id_: str, language: Any, code: Any, output: Any) -> list[normal.Part | normal.Result]:
+    """Code that was run, as a call."""
+    said: list[normal.Part | normal.Result] = [normal.call(id_, "code_interpreter", {"lang": language, "code": code})]
+    if isinstance(output, str):
+        said.append(normal.Result(id_, output))
+    elif isinstance(output, dict):
+        said.append(normal.Result(id_, encode_found(output).decode()))
+    return said
 
 
 def _is_known(item: Mapping[str, Any]) -> bool:
@@ -194,6 +209,8 @@ def _is_known(item: Mapping[str, Any]) -> bool:
     kind = item.get("type")
     if kind == "function_call":
         return len(normal.texts(item, "name")) == 1
+    if kind == _CODE:
+        return isinstance(item.get("code"), str) and isinstance(item.get("output"), str | dict | None)
     keys = {"message": ["content"], "reasoning": ["summary", "content"], "function_call_output": ["output"]}
     return isinstance(kind, str) and kind in keys and all(_is_text(item.get(key)) for key in keys[kind])
 
@@ -232,7 +249,7 @@ def _details(text: str, id_: str) -> list[normal.Part | normal.Result]:
     at = start = 0  # what is not taken yet, and what was not looked at yet: each character is looked at once
     while (opening := text.find(_OPENING, start)) >= 0 and (start := text.find(">", opening) + 1):
         attributes = dict(_ATTRIBUTE.findall(text[opening : start - 1]))
-        if attributes.get("type") not in ("reasoning", "tool_calls"):
+        if attributes.get("type") not in _DETAILS:
             continue
         end = text.find(_CLOSING, start)
         if end < 0:
@@ -240,6 +257,9 @@ def _details(text: str, id_: str) -> list[normal.Part | normal.Result]:
         _add_text(said, text[at:opening])
         if attributes["type"] == "reasoning":
             said.append(normal.thinking(_unquoted(text[start:end])))
+        elif attributes["type"] == "code_interpreter":
+            output = _said(attributes, "output") if "output" in attributes else None
+            said += _run(f"{id_}-{opening}", *_fenced(text[start:end]), output)
         else:
             call_id = attributes.get("id") or f"{id_}-{opening}"
             name = unescape(attributes.get("name") or "tool")
@@ -251,10 +271,24 @@ def _details(text: str, id_: str) -> list[normal.Part | normal.Result]:
     return said
 
 
-def _unquoted(body: str) -> str:
-    """Reasoning, which stands as a quotation behind a summary of how long it took."""
+def _unsummed(body: str) -> str:
+    """What stands behind the summary of what was done, or of how long it took."""
     summary = _SUMMARY.match(body)
-    lines = body[summary.end() if summary else 0 :].strip("\n").split("\n")
+    return body[summary.end() if summary else 0 :].strip("\n")
+
+
+def _fenced(body: str) -> tuple[str | None, str]:
+    """The language and the code, which stand between fences."""
+    said = _unsummed(body)
+    first, _, rest = said.partition("\n")
+    if not first.startswith(_FENCE) or not rest.endswith(_FENCE):
+        return None, said
+    return first.removeprefix(_FENCE) or None, rest.removesuffix(_FENCE).removesuffix("\n")
+
+
+def _unquoted(body: str) -> str:
+    """Reasoning, which stands as a quotation."""
+    lines = _unsummed(body).split("\n")
     return unescape("\n".join(line.removeprefix(">").removeprefix(" ") for line in lines))
 
 

@@ -3,25 +3,21 @@
 Messages are kept exactly as they are; the line's other keys (``tools``, ``parallel_tool_calls`` …) become the metadata
 of the conversation.
 
-The lines have no ids, so a session is named for the file and for what the line says: ``train-1f0c9a3b5d7e2468``. Not
-for the line's number: with one more line at the top of the file, every conversation would be laid over its neighbour.
-So the same file again, or in another order, brings nothing new; a line that was changed is a new session beside the old
-one; and two lines that say the same are one session.
+A line's ``conversation_id``, ``session_id`` or ``id`` names the session, as :mod:`.naming` says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from hashlib import blake2b
-from pathlib import PurePath
 from typing import Any
 
-from bough.codec import encode_found
+from bough.transfer.naming import Names, id_of
 from bough.transfer.records import Reading, Record, read_each
 from bough.transfer.tree import Conversation, Defect, Node
 
-MAX_STEM = 100
-"""Characters of the file's name that a session id begins with."""
+SOURCE = "openai-chat"
+_IDS = ("conversation_id", "session_id", "id")  # where a line has several, ``id`` may be that of one request
+_INSTRUCTIONS = ("system", "developer")
 
 
 def recognises(value: Mapping[str, Any]) -> bool:
@@ -31,10 +27,11 @@ def recognises(value: Mapping[str, Any]) -> bool:
 
 def read(records: Iterable[Record | Defect], reading: Reading) -> Iterator[Conversation | Defect]:
     """A conversation a line."""
-    return read_each(records, lambda record: [_conversation(record)])
+    names = Names(SOURCE, lambda message: message.get("role") in _INSTRUCTIONS)
+    return read_each(records, lambda record: [_conversation(record, names)])
 
 
-def _conversation(record: Record) -> Conversation:
+def _conversation(record: Record, names: Names) -> Conversation:
     messages = record.value.get("messages")
     if not isinstance(messages, list):
         raise ValueError("messages is not a list" if "messages" in record.value else "messages is missing")
@@ -43,15 +40,11 @@ def _conversation(record: Record) -> Conversation:
         if not isinstance(message, dict):
             raise ValueError(f"messages[{index}] is not an object but {type(message).__name__}")
         nodes.append(Node(str(index), str(index - 1) if index else None, message))
+    own_id = next(filter(None, (id_of(record.value.get(key)) for key in _IDS)), None)
     return Conversation(
-        session_id=_session_id(record),
+        session_id=names.name(record, own_id, messages),
         nodes=tuple(nodes),
         file=record.file,
         line=record.line,
         metadata={key: value for key, value in record.value.items() if key != "messages"} or None,
     )
-
-
-def _session_id(record: Record) -> str:
-    stem = PurePath(record.file).stem[:MAX_STEM].encode(errors="replace").decode()
-    return f"{stem}-{blake2b(encode_found(record.value), digest_size=8).hexdigest()}"

@@ -24,6 +24,7 @@ from bough.model import Message
 from bough.transfer import normal
 from bough.transfer.normal import Part, Result, fields, objects, string
 from bough.transfer.records import Reading, Record
+from bough.transfer.spool import Spool
 from bough.transfer.tree import Conversation, Defect, Entry, grow
 
 NAME = "pi"
@@ -64,6 +65,7 @@ class _Session:
 
     def __init__(self, reading: Reading) -> None:
         self._raw = reading.raw
+        self._spool = Spool()
         self._labels: dict[str, str] = {}
         self._other: Counter[str] = Counter()
         self.seen = False
@@ -90,7 +92,7 @@ class _Session:
         messages = self._messages(id_, kind, value)
         if kind == "message" and not messages:
             yield Defect(file=record.file, line=record.line, reason="a message without a role")
-        self.entries.append(Entry(id_, parent, messages, record.line))
+        self.entries.append(Entry(id_, parent, self._spool.keep(messages), record.line))
         self.last = id_
 
     def _messages(self, id_: str, kind: str | None, value: dict[str, Any]) -> list[Message]:

@@ -21,6 +21,9 @@ MAX_LINE = 256 << 20
 _MAX_WHOLE = 1 << 30
 _BOM = b"\xef\xbb\xbf"
 
+Decode: TypeAlias = Callable[[bytes], dict[str, Any]]
+"""Bytes to an object, or ``ValueError``."""
+
 Progress: TypeAlias = Callable[[int], object]
 """Hears the bytes read so far."""
 
@@ -34,26 +37,29 @@ class Reading:
 
 
 class Record(NamedTuple):
-    """One JSON object of a file. ``line`` is its line, or its number in the array, counted from 1; ``offset`` and
-    ``size`` are where its line lies in the file, None where it does not have a line of its own."""
+    """One JSON object of a file: all of it, or the keys that the format looks at; and its bytes.
+
+    ``line`` is its line, or its number in the array, counted from 1; ``offset`` and ``size`` are where its line lies in
+    the file, None where it does not have a line of its own."""
 
     file: str
     line: int
     value: dict[str, Any]
+    data: bytes
     offset: int | None = None
     size: int = 0
 
 
-def read_records(file: BinaryIO, name: str, progress: Progress) -> Iterator[Record | Defect]:
+def read_records(file: BinaryIO, name: str, progress: Progress, decode: Decode = decode) -> Iterator[Record | Defect]:
     """The objects of a file that is open at its beginning."""
     first = file.readline(1 << 16)
     start = first.removeprefix(_BOM).lstrip()
     if start.startswith(b"["):
-        yield from _of_array(_Again(first, file), name, progress)
+        yield from _of_array(_Again(first, file), name, progress, decode)
     elif start.startswith(b"{") and not _is_line(start) and first.endswith(b"\n") and start.rstrip() in (b"{", b""):
-        yield from _of_whole(first, file, name, progress)
+        yield from _of_whole(first, file, name, progress, decode)
     else:
-        yield from _of_lines(first, file, name, progress)
+        yield from _of_lines(first, file, name, progress, decode)
 
 
 def _is_line(data: bytes) -> bool:
@@ -76,27 +82,27 @@ class _Again(io.RawIOBase):
         return first + self._rest.read(size)
 
 
-def _of_array(file: Any, name: str, progress: Progress) -> Iterator[Record | Defect]:
+def _of_array(file: Any, name: str, progress: Progress, decode: Decode) -> Iterator[Record | Defect]:
     number = 0
     try:
         for read, data in elements(file):
             number += 1
             progress(read)
-            yield _record(name, number, data)
+            yield _record(name, number, data, decode)
     except Torn as error:
         yield Defect(file=name, line=number + 1, reason=str(error))
 
 
-def _of_whole(first: bytes, file: BinaryIO, name: str, progress: Progress) -> Iterator[Record | Defect]:
+def _of_whole(first: bytes, file: BinaryIO, name: str, progress: Progress, decode: Decode) -> Iterator[Record | Defect]:
     data = first + file.read(_MAX_WHOLE)
     progress(len(data))
     if len(data) >= _MAX_WHOLE:
         yield Defect(file=name, line=1, reason=f"longer than {_MAX_WHOLE} bytes")
         return
-    yield _record(name, 1, data.removeprefix(_BOM))
+    yield _record(name, 1, data.removeprefix(_BOM), decode)
 
 
-def _of_lines(first: bytes, file: BinaryIO, name: str, progress: Progress) -> Iterator[Record | Defect]:
+def _of_lines(first: bytes, file: BinaryIO, name: str, progress: Progress, decode: Decode) -> Iterator[Record | Defect]:
     at = number = 0
     data = first if first.endswith(b"\n") or not first else first + file.readline(MAX_LINE + 1)
     while data:
@@ -111,15 +117,17 @@ def _of_lines(first: bytes, file: BinaryIO, name: str, progress: Progress) -> It
         if number == 1:
             data = data.removeprefix(_BOM)
         if data and not data.isspace():
-            yield _record(name, number, data, begin, at - begin)
+            yield _record(name, number, data, decode, begin, at - begin)
         data = file.readline(MAX_LINE + 1)
 
 
-def _record(name: str, number: int, data: bytes, offset: int | None = None, size: int = 0) -> Record | Defect:
+def _record(
+    name: str, number: int, data: bytes, decode: Decode, offset: int | None = None, size: int = 0
+) -> Record | Defect:
     if len(data) > MAX_LINE and offset is not None:
         return Defect(file=name, line=number, reason=f"longer than {MAX_LINE} bytes")
     try:
-        return Record(name, number, decode(data), offset, size)
+        return Record(name, number, decode(data), data, offset, size)
     except ValueError as error:
         return Defect(file=name, line=number, reason=str(error))
 

@@ -10,8 +10,7 @@ standard; these are the names that the public data sets and the readers of LLaMA
 - ``<image>`` in a value is the next of the pictures named in ``image`` or ``images``; what is left of them stands in
   the metadata.
 - The other keys (``system``, ``tools`` …) stand in the metadata of the conversation, as ``extra``.
-- Where there is no ``id``, the session is named for the file and for what the conversation says, as in
-  :mod:`.openai_chat`.
+- ``id`` names the session, as :mod:`.naming` says.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from typing import Any
 
 from bough.codec import decode_value
 from bough.transfer import normal
+from bough.transfer.naming import Names, id_of
 from bough.transfer.records import Reading, Record, read_each
 from bough.transfer.tree import Conversation, Defect, Entry, grow
 
@@ -50,10 +50,11 @@ def recognises(value: Mapping[str, Any]) -> bool:
 
 def read(records: Iterable[Record | Defect], reading: Reading) -> Iterator[Conversation | Defect]:
     """A conversation an object."""
-    return read_each(records, lambda record: _read(record, reading))
+    names = Names(SOURCE, lambda turn: turn.get("from") == "system")
+    return read_each(records, lambda record: _read(record, reading, names))
 
 
-def _read(record: Record, reading: Reading) -> Iterator[Conversation | Defect]:
+def _read(record: Record, reading: Reading, names: Names) -> Iterator[Conversation | Defect]:
     source = record.value
     turns = source.get("conversations")
     if not isinstance(turns, list):
@@ -70,18 +71,16 @@ def _read(record: Record, reading: Reading) -> Iterator[Conversation | Defect]:
         content = _message(one, str(number), images, waiting, reading)
         entries.append(Entry(str(number), entries[-1].id if entries else None, content, record.line))
     nodes, defects = grow(entries, file=record.file, line=record.line)
-    own_id = source.get("id")
-    if isinstance(own_id, int) and not isinstance(own_id, bool):
-        own_id = str(own_id)
-    used = ["conversations", *normal.texts(source, "title"), *(["id"] if isinstance(own_id, str) else [])]
+    own_id = id_of(source.get("id"))
+    used = ["conversations", *normal.texts(source, "title"), *(["id"] if own_id is not None else [])]
     used += ["image"] if len(images) < shown else []
     about = {
         "source": SOURCE,
-        "id": normal.string(own_id),
+        "id": own_id,
         "extra": normal.rest({**source, "images": images} if len(images) < shown else source, *used),
     }
     yield Conversation(
-        session_id=normal.session_name(SOURCE, own_id, source, record.file),
+        session_id=names.name(record, own_id, turns),
         nodes=nodes,
         file=record.file,
         line=record.line,

@@ -275,13 +275,18 @@ def _write(connection: Connection, segment: Segment, lines: Sequence[bytes], at:
 def insert(connection: Connection, segment: Segment, positions: Iterable[int], lines: Sequence[bytes]) -> None:
     """Puts messages at free positions of a segment, which are beyond its end and ascend."""
     rows = []
+    key, number, chain = segment.key, segment.number, segment.chain
     link = gaps.link
+    salts = os.urandom(_SALT * len(lines))
+    at = 0
     for position, line in zip(positions, lines, strict=True):
-        salt = os.urandom(_SALT)
+        salt = salts[at : at + _SALT]
+        at += _SALT
         digest = blake2b(line, digest_size=gaps.DIGEST, salt=salt).digest()
-        segment.chain = link(segment.chain, digest)
+        chain = link(chain, digest)
         segment.next = position + 1
-        rows.append((segment.key, segment.number, position, salt, digest, line.decode()))
+        rows.append((key, number, position, salt, digest, line.decode()))
+    segment.chain = chain
     if len(rows) == 1:
         connection.execute(_INSERT, rows[0])
     else:

@@ -44,7 +44,7 @@ VERBS: dict[str, Callable[[Manager, int], object]] = {
     "untag": lambda manager, n: manager.untag(f"t{n % 3}"),
     "undo": lambda manager, n: manager.undo(),
     "redo": lambda manager, n: manager.redo(),
-    "gc": lambda manager, n: manager.gc(keep_operations=n % 5),
+    "gc": lambda manager, n: manager.gc(keep_operations=n % 5, unreachable=n % 2 == 0),
     "purge": lambda manager, n: manager.purge(f"{some_branch(manager, n)}:{n % 4 + 1}"),
 }
 
@@ -85,7 +85,7 @@ def talks(store: Store, steps: list[tuple[str, int]], times: int = 1) -> list[Ma
 def by_examples(number: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         fixtures = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-        return settings(max_examples=number, deadline=None, suppress_health_check=fixtures)(test)
+        return settings(max_examples=number, suppress_health_check=fixtures)(test)
 
     return decorate
 
@@ -108,7 +108,7 @@ def test_gc_keeps_what_is_reachable_and_a_second_one_frees_nothing(
     assert shown(manager) == before
     state = store.load(manager.session_id)
     assert {name: record.history for name, record in state.branches.items()} == histories
-    again = manager.gc(keep_operations=kept)
+    again = manager.gc(keep_operations=kept, unreachable=True)
     assert (again.messages, again.operation) == (0, None)
     assert [finding for finding in manager.fsck().findings if finding.severity != "note"] == []
 

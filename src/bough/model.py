@@ -113,8 +113,9 @@ knowing."""
 class Finding(Struct, frozen=True, kw_only=True):
     """Something in a session that is not as it should be and did not stop the rest from working.
 
-    ``advice`` says what to do. ``history`` names messages that are damaged or that nothing reaches; ``rescued`` are the
-    messages, encoded, that can still be read of a branch that cannot be opened.
+    ``advice`` says what to do. ``history`` names messages that are damaged or that nothing reaches; with
+    ``unreachable`` those that no branch and no operation has or ever had, as an import that was killed leaves them.
+    ``rescued`` are the messages, encoded, that can still be read of a branch that cannot be opened.
     """
 
     place: str
@@ -123,6 +124,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     severity: Severity = "error"
     advice: str = ""
     history: History = ()
+    unreachable: bool = False
     rescued: Sequence[bytes] = ()
 
 

@@ -5,6 +5,8 @@
    cannot be undone, does not count among these: else a second gc would find less to keep than the first.
 3. The log itself stays: numbers, histories and merge bases cost little and hold no message.
 4. A message is given up once: what an earlier gc or purge gave up is not counted again.
+5. Messages that nothing has or ever had go only where they are handed in (``unreachable``), whatever the retention: a
+   copy that was interrupted goes on from them. What a branch, a tag or an operation speaks of is none of them.
 
 Times decide here what is old, and nothing else: an operation dated by a clock that was ahead is kept for longer.
 """
@@ -25,9 +27,11 @@ DEFAULT_AGE = timedelta(days=30)
 
 class Garbage(Struct, frozen=True, kw_only=True):
     """What gc would give up and why it keeps the rest; ``in_branches``, ``for_tags`` and ``for_undo`` count messages,
-    each for the first of the three that holds it. ``undo_to`` is the oldest operation that stays undoable."""
+    each for the first of the three that holds it. ``unreachable`` counts those of ``free`` that nothing has or ever
+    had. ``undo_to`` is the oldest operation that stays undoable."""
 
     free: History
+    unreachable: int
     in_branches: int
     for_tags: int
     for_undo: int
@@ -42,6 +46,7 @@ class GarbageReport(Struct, frozen=True, kw_only=True):
 
     messages: int
     bytes: int
+    unreachable: int
     in_branches: int
     for_tags: int
     for_undo: int
@@ -62,8 +67,15 @@ class PurgeReport(Struct, frozen=True, kw_only=True):
     operation: int | None
 
 
-def find_garbage(state: SessionState, operations: Sequence[Operation], retention: Retention, now: datetime) -> Garbage:
-    """What can go, given all operations of the session, newest first."""
+def find_garbage(
+    state: SessionState,
+    operations: Sequence[Operation],
+    retention: Retention,
+    now: datetime,
+    *,
+    unreachable: History = (),
+) -> Garbage:
+    """What can go, given all operations of the session, newest first, and what the store finds unreachable."""
     age = DEFAULT_AGE if retention.age is None and retention.operations is None else retention.age
     undoable = [operation for operation in operations if not operation.freed]
     retained = [
@@ -75,9 +87,11 @@ def find_garbage(state: SessionState, operations: Sequence[Operation], retention
     for_tags = union(in_branches, *(tag.history for tag in tags_of(state.attributes).values()))
     gone = union(*(operation.freed for operation in operations))
     kept = union(for_tags, subtract(union(*histories_of(retained)), gone))
-    everything = union(kept, *histories_of(operations))
+    known = union(kept, gone, *histories_of(operations))
+    strays = subtract(unreachable, known)
     return Garbage(
-        free=subtract(everything, union(kept, gone)),
+        free=subtract(union(known, strays), union(kept, gone)),
+        unreachable=length(strays),
         in_branches=length(in_branches),
         for_tags=length(for_tags) - length(in_branches),
         for_undo=length(kept) - length(for_tags),

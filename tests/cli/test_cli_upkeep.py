@@ -13,8 +13,9 @@ import apsw
 import pytest
 from cli_kit import Bough, odd_tag, talk
 
-from bough import ConversationBranchManager
+from bough import ConversationBranchManager, codec
 from bough.cli import SECTIONS
+from bough.model import Graft, Piece
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -208,6 +209,7 @@ def test_gc_says_what_it_frees_and_why_it_keeps_the_rest(bough: Bough) -> None:
             "session": "default",
             "messages": 1,
             "bytes": 41,
+            "unreachable": 0,
             "in_branches": 4,
             "for_tags": 0,
             "for_undo": 0,
@@ -218,6 +220,23 @@ def test_gc_says_what_it_frees_and_why_it_keeps_the_rest(bough: Bough) -> None:
     assert "1 for undo back to operation 4." in bough.out("gc", "--keep-operations", "1")
     assert bough.out("gc", "--keep", "0w") == "Freed 1 message (41 bytes).\n" + rest
     assert bough("undo", code=1).stderr.startswith("error: operation 4 (delete) cannot be undone: gc has given up")
+    assert bough.out("fsck") == "Checked 1 session: nothing is wrong.\n"
+
+
+def test_gc_takes_what_nothing_ever_had_where_it_is_asked_to(bough: Bough) -> None:
+    talk(bough)
+    lines = codec.encode_all([{"role": "user", "content": text} for text in ("x", "y")])
+    with ConversationBranchManager(store=str(bough.store)) as manager:
+        manager.store.commit("default", Graft(runs=((Piece("sent", 0, 2), lines),)))
+    [note] = bough.json("fsck")["sessions"][0]["findings"]
+    assert (note["severity"], note["history"]) == ("note", [["sent", 0, 2]])
+    assert "`bough gc --unreachable`" in note["advice"]
+    assert bough.out("gc").startswith("Nothing to free.\n")
+    freed = "2 messages (58 bytes), 2 unreachable.\n"
+    assert bough.out("gc", "--unreachable", "--dry-run").startswith(f"Would free {freed}")
+    [tried] = bough.json("gc", "--unreachable", "--all", "--dry-run")["sessions"]
+    assert (tried["messages"], tried["bytes"], tried["unreachable"], tried["operation"]) == (2, 58, 2, None)
+    assert bough.out("gc", "--unreachable").startswith(f"Freed {freed}")
     assert bough.out("fsck") == "Checked 1 session: nothing is wrong.\n"
 
 

@@ -246,10 +246,17 @@ class Verbs(Calls):
         return await call(self._sync.fsck, repair=repair, tell=tell)
 
     async def gc(
-        self, *, keep: timedelta | None = None, keep_operations: int | None = None, dry_run: bool = False
+        self,
+        *,
+        keep: timedelta | None = None,
+        keep_operations: int | None = None,
+        unreachable: bool = False,
+        dry_run: bool = False,
     ) -> GarbageReport:
-        call = self._look if dry_run else self._write
-        return await call(self._sync.gc, keep=keep, keep_operations=keep_operations, dry_run=dry_run)
+        call = self._look if dry_run and not unreachable else self._write  # which waits for other writers
+        return await call(
+            self._sync.gc, keep=keep, keep_operations=keep_operations, unreachable=unreachable, dry_run=dry_run
+        )
 
     async def purge(self, *revisions: str | Piece, dry_run: bool = False) -> PurgeReport:
         call = self._look if dry_run else self._write

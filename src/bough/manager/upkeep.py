@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from bough.errors import CorruptBranchError, InvalidRequestError, RevisionNotFou
 from bough.fsck import SALVAGED, Salvage
 from bough.history import subtract
 from bough.manager.base import Base, number_of
-from bough.model import Change, Finding, History, Piece, Put, SessionState, replace
+from bough.model import Change, Finding, History, Operation, Piece, Put, SessionState, replace
 from bough.retention import Garbage, GarbageReport, PurgeReport
 from bough.revisions import HEAD
 from bough.session import Session
@@ -139,7 +140,12 @@ class UpkeepVerbs(Base):
     # -- giving up -------------------------------------------------------------------------------------------------
 
     def gc(
-        self, *, keep: timedelta | None = None, keep_operations: int | None = None, dry_run: bool = False
+        self,
+        *,
+        keep: timedelta | None = None,
+        keep_operations: int | None = None,
+        unreachable: bool = False,
+        dry_run: bool = False,
     ) -> GarbageReport:
         """Gives up messages that no branch, no tag and no operation within the retention needs any more.
 
@@ -147,6 +153,11 @@ class UpkeepVerbs(Base):
         what the session's metadata says (``retention``), else 30 days. What needs given-up messages cannot be undone
         any more; everything else stays as it is, and others may read and write meanwhile. With ``dry_run`` nothing is
         done. ``CorruptBranchError`` where a branch cannot be read: what it needs is not known then.
+
+        With ``unreachable`` also messages that nothing has or ever had, which an import that was killed leaves. A copy
+        *into* this session leaves such too, and goes on from them: it cannot any more then, nor can one that is under
+        way; it can be made under another id. Every byte of the session is read for that, and the session is locked
+        meanwhile, as it is by an import. ``CorruptBranchError`` where anything is damaged.
         """
         if (keep is not None and keep < timedelta()) or (keep_operations is not None and keep_operations < 0):
             raise InvalidRequestError("what is kept cannot be less than nothing")
@@ -158,18 +169,21 @@ class UpkeepVerbs(Base):
             asked = Retention(age=keep, operations=keep_operations)
             wanted = attributes.retention_of(state.attributes) if asked == Retention() else asked
             operations = list(self.store.operations(self.session_id))
-            garbage = retention.find_garbage(state, operations, wanted, codec.now())
+            strays = self._unreachable(state, operations) if unreachable else ()
+            garbage = retention.find_garbage(state, operations, wanted, codec.now(), unreachable=strays)
             found[:] = [garbage]
             sizes[:] = [self._size(garbage.free)]
             if not garbage.free or dry_run:
                 return None
             return changes.change("gc", free=garbage.free, after_operation=state.last_operation)
 
-        _, commit = self._session.write(plan, only=None)
+        with self.lock() if unreachable else nullcontext():
+            _, commit = self._session.write(plan, only=None)
         [garbage] = found
         return GarbageReport(
             messages=history.length(garbage.free),
             bytes=sizes[0],
+            unreachable=garbage.unreachable,
             in_branches=garbage.in_branches,
             for_tags=garbage.for_tags,
             for_undo=garbage.for_undo,
@@ -255,13 +269,29 @@ class UpkeepVerbs(Base):
                 others |= {(edit.segment, edit.position), (edit.original_segment, edit.original_position)}
         return sum(subtract((one := (Piece(*each, each[1] + 1),)), wanted) == one for each in others)
 
+    def _unreachable(self, state: SessionState, operations: Sequence[Operation]) -> History:
+        """What the store finds that nothing has or ever had. ``CorruptBranchError`` where something is damaged or lost:
+        it may have had them."""
+        if len(operations) < state.last_operation:
+            place, reason = f"session {self.session_id!r}", "its log has lost operations; what they had is not known"
+            raise CorruptBranchError(place, reason, session_id=self.session_id)
+        found: list[History] = []
+        for finding in self.store.verify(self.session_id):
+            if finding.severity == "error":
+                raise self._damaged(finding)
+            if finding.unreachable:
+                found.append(finding.history)
+        return history.union(*found)
+
     def _check_whole(self, state: SessionState) -> None:
         for finding in state.findings:
             if finding.branch_id in state.branches:
                 continue  # torn: the next write mends it
-            raise CorruptBranchError(
-                finding.place, finding.problem, session_id=self.session_id, branch_id=finding.branch_id or ""
-            )
+            raise self._damaged(finding)
+
+    def _damaged(self, finding: Finding) -> CorruptBranchError:
+        branch_id = finding.branch_id or ""
+        return CorruptBranchError(finding.place, finding.problem, session_id=self.session_id, branch_id=branch_id)
 
     def _size(self, pieces: History) -> int:
         """The bytes of the messages as JSON; what cannot be read counts for none."""

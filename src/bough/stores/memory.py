@@ -29,6 +29,7 @@ from bough.errors import (
     SessionNotFoundError,
     StoreUnavailableError,
 )
+from bough.history import length, normalise, subtract, union
 from bough.model import (
     Append,
     BranchChange,
@@ -153,9 +154,19 @@ class MemoryStore:
         return scan(self, query, session_id, branch_id)
 
     def verify(self, session_id: str) -> Iterator[Finding]:
-        """Nothing is ever wrong here: there are no bytes that could go bad."""
+        """There are no bytes here that could go bad; but a copy or an import may have left messages."""
         self._check_open()
-        return iter(())
+        session = self._sessions.get(session_id)
+        rest = _unreachable(session) if session else ()
+        if rest:
+            yield Finding(
+                place="messages",
+                problem=f"no branch has or had {length(rest)} of the messages",
+                severity="note",
+                advice="`bough gc --unreachable` gives them up",
+                history=rest,
+                unreachable=True,
+            )
 
     @contextmanager
     def lock(self, session_id: str) -> Iterator[object]:
@@ -187,6 +198,22 @@ class MemoryStore:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreUnavailableError("the memory store is closed")
+
+
+def _unreachable(session: _Session) -> History:
+    """The messages that no branch and no operation has or had. Segments first: what comes meanwhile has a branch."""
+    there = [
+        Piece(segment, at, at + 1)
+        for segment, log in list(session.segments.items())
+        for at, line in enumerate(log)
+        if line is not None
+    ]
+    snapshot = session.snapshot
+    logged = (
+        record for entry in snapshot.operations for each in entry.branches for record in (each.before, each.after)
+    )
+    records = [*snapshot.branches.values(), *(record for record in logged if record is not None)]
+    return subtract(normalise(there), union(*(record.history for record in records)))
 
 
 def _lines(log: Sequence[bytes | None], start: int, stop: int) -> list[bytes | None]:

@@ -259,6 +259,17 @@ class UpkeepContract:
 
     # -- verify ----------------------------------------------------------------------------------------------------
 
+    def test_verify_tells_of_messages_that_nothing_ever_had_until_they_are_freed(self, store: Store) -> None:
+        record = begin(store, "one", "two")
+        store.commit(TALK, change("reset", put_again(record, history=history.cut(record.history, 0, 1))))
+        sent = Piece("elsewhere", 2, 4)
+        store.commit(TALK, Graft(runs=((sent, lines("three", "four")),)))
+        [note] = store.verify(TALK)
+        assert (note.severity, note.unreachable, note.history) == ("note", True, (sent,))
+        store.commit(TALK, change("gc", free=note.history, after_operation=store.load(TALK).last_operation))
+        assert list(store.verify(TALK)) == []
+        assert said(store, record.history) == ["one", "two"]
+
     def test_verify_finds_nothing_where_nothing_is_wrong(self, store: Store) -> None:
         assert list(store.verify("nobody")) == []
         record = begin(store, "one", "two", "three")

@@ -13,12 +13,13 @@ from bough.cli.durations import DURATION
 if TYPE_CHECKING:
     from bough.retention import GarbageReport
 
-_KEYS = ("messages", "bytes", "in_branches", "for_tags", "for_undo", "undo_to", "operation")
+_KEYS = ("messages", "bytes", "unreachable", "in_branches", "for_tags", "for_undo", "undo_to", "operation")
 
 
 @click.command("gc", cls=Command)
 @click.option("--keep", type=DURATION, metavar="AGE", help="Keep what undoing younger operations needs: 12h, 30d, 8w.")
 @click.option("--keep-operations", type=click.IntRange(min=0), metavar="N", help="And what the last N of them need.")
+@click.option("--unreachable", is_flag=True, help="Also what nothing has or ever had: a killed import leaves it.")
 @click.option("--dry-run", is_flag=True, help="Say what would go, and do nothing.")
 @click.option("--all", "everything", is_flag=True, help="All sessions of the store.")
 @pass_app
@@ -28,6 +29,7 @@ def command(
     app: App,
     keep: timedelta | None,
     keep_operations: int | None,
+    unreachable: bool,
     dry_run: bool,
     everything: bool,
 ) -> None:
@@ -37,10 +39,17 @@ def command(
     the last 30 days needs (or what `bough describe --whole-session --retention`
     says). Others may read and write meanwhile.
 
+    An import that was killed leaves messages behind that no branch has or ever
+    had; `bough fsck` names them, and --unreachable gives them up, too. But a
+    copy INTO this session that was interrupted cannot go on afterwards: copy it
+    under another id then (`bough copy --as ID`). Everything is read for that,
+    and other writers wait.
+
     \b
     bough gc --dry-run
     bough gc --keep 8w
     bough gc --keep-operations 100
+    bough gc --unreachable
     """
     from bough.cli.failures import EXIT_CODES
     from bough.errors import BoughError, StoreUnavailableError
@@ -54,7 +63,9 @@ def command(
         for session_id in store.sessions() if everything else [app.session or DEFAULT_SESSION]:
             try:
                 with ConversationBranchManager(session_id, store=store, create=False) as manager:
-                    report = manager.gc(keep=keep, keep_operations=keep_operations, dry_run=dry_run)
+                    report = manager.gc(
+                        keep=keep, keep_operations=keep_operations, unreachable=unreachable, dry_run=dry_run
+                    )
             except StoreUnavailableError:
                 raise
             except BoughError as error:
@@ -75,6 +86,8 @@ def _lines(report: GarbageReport, session_id: str | None, *, dry_run: bool) -> l
     from bough.cli.text import count, plain, size
 
     of = f"{count(report.messages, 'message')} ({size(report.bytes)})"
+    if report.unreachable:
+        of += f", {report.unreachable:,} unreachable"
     verb = "Would free" if dry_run else "Freed"
     first = f"{verb} {of}." if report.messages else "Nothing to free."
     undo = f"{report.for_undo:,} for undo"

@@ -38,6 +38,7 @@ from bough.stores.json_files.view import view_of
 
 _LOOKS = 5
 _OURS = re.compile(r"session\..+|.+\.json")
+_UNREACHABLE = "a copy or an import was interrupted: a copy goes on from it; `bough gc --unreachable` gives it up"
 _ITS_LINES = "its messages are as they were, and only they are used"
 _DISPLACED = re.compile(r"(.+)\.(\d+)")
 
@@ -257,6 +258,7 @@ class _Look:
             advice = "what would need it cannot be undone; move it out of the folder once its messages are saved"
             yield Finding(place=place, problem=problem, advice=advice, rescued=rescue(_bytes_of(place) or b""))
         reached = union(tuple(self._log.pieces), *(record.history for record in self._view.records.values()))
+        had = union(reached, *(each.record.history for each in self._aside.values() if each.record.tip.segment))
         for name, document in self._aside.items():
             place = folder.file(document.name)
             match = _DISPLACED.fullmatch(name)
@@ -266,15 +268,17 @@ class _Look:
                 problem = f"its first line is not as it was written: {CHANGED}"
                 branch_id = document.record.id
                 yield Finding(place=place, problem=problem, branch_id=branch_id, severity="warning", advice=_ITS_LINES)
-            orphans = subtract(document.record.history, reached)
+            is_branch = bool(document.record.tip.segment)  # else it was sent ahead of one
+            orphans = subtract(document.record.history, reached if is_branch else had)
             if orphans and self._log.whole and not self._log.gaps:
                 yield Finding(
                     place=place,
                     problem=f"{counted(length(orphans))} in it {'is' if length(orphans) == 1 else 'are'} of no branch "
                     "and no operation",
                     severity="note",
-                    advice="a copy or an import was interrupted, perhaps: a copy goes on from it",
+                    advice="a copy took the branch away that had it" if is_branch else _UNREACHABLE,
                     history=orphans,
+                    unreachable=not is_branch,
                 )
 
     def _lost(self) -> Iterator[Finding]:

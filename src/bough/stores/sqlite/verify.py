@@ -47,6 +47,7 @@ _OWNED = ("message", "branch", "segment", "operation", "gap")
 _CHANGED = "does not fit its digest: it was changed"
 _SALVAGE = "`bough fsck --repair` puts what can be read into a new branch"
 _COPY = "`bough copy` takes what can be read to another store"
+_UNREACHABLE = "a copy or an import was interrupted: a copy goes on from it; `bough gc --unreachable` gives it up"
 _REBUILD = "nothing is lost: the index can be made from the messages; a `bough copy` to another file makes it anew"
 
 _FIELDS = ("name", "operation", "created_at", "parent_id", "parent_message_index", "metadata", "extra", "edits")
@@ -414,8 +415,7 @@ class _Verifier:
         rest = history.subtract(there, reached)
         if rest and self._is_log_whole:
             problem = f"no branch has or had {history.length(rest)} of the messages"
-            advice = "a copy or an import was interrupted, perhaps: a copy goes on from it"
-            yield self._finding("messages", problem, "note", advice=advice, history=rest)
+            yield self._finding("messages", problem, "note", advice=_UNREACHABLE, history=rest, unreachable=True)
 
     # -- messages ------------------------------------------------------------------------------------------------------
 

@@ -83,7 +83,7 @@ UNDONE = {"session", "operation", "kind", "at", "branches", "head", "dropped", "
         (("purge", "main", "--yes"), "purge", {"session", *PURGE}),
         (("path",), "path", {"session", "branch", "path"}),
         (("completion", "zsh"), "completion", {"shell", "script"}),
-        (("import", "one.jsonl"), "import", {"found", "new", "defects"}),
+        (("import", "one.jsonl"), "import", {"found", "new", "sessions", "defects", "interrupted"}),
         (("demo",), "demo", {"store", "session", "path", "branches"}),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -140,6 +142,51 @@ def test_an_export_that_fails_leaves_nothing(bough: Bough, tmp_path: Path, force
     assert names == ["store"] or (bool(force) and sorted(names) == ["store", "talk.md"] and file.read_text() == "mine")
 
 
+@pytest.mark.parametrize("name", ["html", "openai-chat", "git"])
+def test_of_all_comes_out_what_can_be_read(bough: Bough, tmp_path: Path, name: str) -> None:
+    """What is damaged is told of and the exit code says so, whether it was found by looking or by reading."""
+    talk(bough)
+    bough("tag", "v1", "main~1")
+    wanted = bough("export", "--branch", "ideas", "--format", name).stdout_bytes
+    file = tmp_path / "talk"
+    for damage in (lambda text: text.replace(b'"three"', b"!three!"), lambda _: b"nothing"):
+        document = bough.store / "default" / "main.json"
+        document.write_bytes(damage(document.read_bytes()))
+        bough("export", "-o", str(file), "--format", name, code=5)  # what was named has to be whole
+        assert not file.exists()
+        result = bough("export", "--all", "--format", name, "-o", str(file), "--json", code=5)
+        answer = json.loads(result.stdout)
+        assert answer["branches"] == ["ideas"]
+        assert any("main" in warning for warning in answer["warnings"])
+        assert bough("export", "--all", "--format", name, code=5).stdout_bytes == file.read_bytes() == wanted
+        file.unlink()
+    (bough.store / "default" / "ideas.json").write_bytes(b"nothing")
+    assert bough("export", "--all", "--format", name, code=1).stdout == ""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers that send signals")
+def test_ctrl_c_ends_a_pattern_that_does_not(bough: Bough, tmp_path: Path) -> None:
+    bough("add", "user", "a" * 50 + "!")
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        bough("export", "--redact-pattern", "(a+)+$", "-o", str(tmp_path / "talk.md"), code=130)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_a_branch_without_messages(bough: Bough, name: str) -> None:
+    bough("add", "user", "one")
+    bough("branch", "create", "bare", "--empty")
+    result = bough("export", "bare", "--format", name)
+    assert result.stderr == "warning: there are no messages in what is exported\n"
+    everything = bough.out("export", "--all", "--format", name)
+    assert ("bare" in everything) == (name in ("markdown", "html", "mermaid", "graphviz"))
+
+
 def test_a_file_that_came_meanwhile_is_not_replaced(bough: Bough, tmp_path: Path) -> None:
     file = tmp_path / "talk.md"
 
@@ -152,6 +199,62 @@ def test_a_file_that_came_meanwhile_is_not_replaced(bough: Bough, tmp_path: Path
         write()
     assert file.read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["talk.md"]
+
+
+ENDED = """
+import os, signal, sys
+from pathlib import Path
+from bough.cli.newfile import new_file
+path, number, force, named = Path(sys.argv[1]), int(sys.argv[2]), *map(int, sys.argv[3:])
+if named and hasattr(os, "O_TMPFILE"):
+    del os.O_TMPFILE
+with new_file(path, force=bool(force)) as file:
+    file.write(b"ours" * 10_000)
+    print(*sorted(each.name for each in path.parent.iterdir()), flush=True)
+    os.kill(os.getpid(), number)
+"""
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="files without a name are Linux's")
+
+
+@pytest.mark.parametrize(
+    ("number", "named", "force", "code"),
+    [
+        pytest.param(signal.SIGTERM, 0, 0, 143, marks=linux),
+        pytest.param(signal.SIGKILL, 0, 1, -signal.SIGKILL, marks=linux),
+        (signal.SIGTERM, 1, 1, 143),
+        (signal.SIGHUP, 1, 0, 129),
+        (signal.SIGINT, 1, 0, -signal.SIGINT),
+    ],
+)
+def test_a_program_that_is_ended_leaves_nothing(tmp_path: Path, number: int, named: int, force: int, code: int) -> None:
+    """2"""
+    file = tmp_path / "talk.md"
+    if force:
+        file.write_text("mine")
+    args = [sys.executable, "-c", ENDED, str(file), str(int(number)), str(force), str(named)]
+    done = subprocess.run(args, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code, done.stderr
+    assert len(re.findall(r"\S+\.new", done.stdout)) == named
+    assert [path.name for path in tmp_path.iterdir()] == ["talk.md"] * force
+    assert not force or file.read_text() == "mine"
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_file_without_a_name_gets_it_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool) -> None:
+    """1"""
+    if named:
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    file = tmp_path / ("\U0001f600" * 63)  # the longest name there is
+    for text in ("first", "second"):
+        with new_file(file, force=text == "second") as opened:
+            opened.write(text.encode())
+            assert file.exists() == (text == "second")
+        assert file.read_text() == text
+        assert file.stat().st_mode & 0o777 == (0o666 & ~umask() if text == "first" else 0o604)
+        file.chmod(0o604)
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_pipe_is_written_to(bough: Bough, tmp_path: Path) -> None:

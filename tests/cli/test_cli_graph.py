@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from datetime import UTC, datetime, timedelta
 
 from bough.cli.graph import EmptyRow, FoldRow, GapRow, MessageRow, Row, lay_out
@@ -168,11 +170,16 @@ def test_a_chain_of_forks_longer_than_the_stack() -> None:
     """4"""
     pieces = [("main", 0, 1)]
     chain = [record("main", *pieces)]
-    for n in range(1100):
+    for n in range(300):
         pieces = [*pieces, (f"b{n}", 0, 1)]
         chain.append(record(f"b{n}", *pieces))
-    rows = list(lay_out({each.id: each for each in chain}))
-    assert len(rows) == 1101
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        rows = list(lay_out({each.id: each for each in chain}))
+    finally:
+        sys.setrecursionlimit(limit)
+    assert len(rows) == 301
     assert all(isinstance(row, MessageRow) and row.column == 0 for row in rows)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cli_kit import Bough, odd_tag, talk
 
-from bough import ConversationBranchManager
+from bough import ConversationBranchManager, imports
 from bough.changes import change, put_again
 
 
@@ -81,6 +81,15 @@ def test_every_verb_is_said_in_words(bough: Bough) -> None:
         *["set the messages of main: +1 -2", "tag v1", "untag v1", "describe main: labels, title"],
         *["describe the session: title", "purge of 1 message in main"],
     ]
+
+
+def test_what_several_branches_share_is_counted_once(bough: Bough) -> None:
+    first, second, third = (imports.entry({"role": "user", "content": text}) for text in ("1", "2", "3"))
+    main = imports.IncomingBranch(id="main", name="main", entries=[first, second])
+    side = imports.IncomingBranch(id="side", name="side", entries=[third], parent_id="main", shared=1)
+    with ConversationBranchManager(store=str(bough.store)) as manager:
+        manager.import_branches([main, side])
+    assert said(bough)[-1] == "import main, side: +3"
 
 
 def test_what_was_undone_is_marked_until_it_is_redone(bough: Bough) -> None:

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from bough.cli.messages import role_of, text_of
 from bough.cli.text import count, first_line, fit, json_line, plain, plain_lines, table
 
 
@@ -72,31 +71,3 @@ def test_json_is_exact_and_drives_no_terminal() -> None:
     assert b"5.0" in line
     assert "é" in line.decode()
     assert not set(line.decode()) & set("\x1b\x9b\u202e\x7f\u2028")
-
-
-@pytest.mark.parametrize(
-    ("message", "role", "text"),
-    [
-        ({"role": "user", "content": "hi"}, "user", "hi"),
-        ({"role": "user", "content": [{"type": "text", "text": "a"}, "b"]}, "user", "a\nb"),
-        ({"role": "user", "content": [{"type": "image_url", "u": 1}]}, "user", '[{"type":"image_url","u":1}]'),
-        (
-            {
-                "role": "assistant",
-                "content": None,
-                "tool_calls": [{"function": {"name": "f", "arguments": '{"x":1}'}}, 3],
-            },
-            "assistant",
-            '[f({"x":1})]\n[3]',
-        ),
-        ({"role": "assistant", "content": [{"type": "tool_use", "name": "f", "input": {}}]}, "assistant", "[f({})]"),
-        ({"role": "user", "content": [{"type": "tool_result", "content": "18"}]}, "user", "18"),
-        ({"type": "function_call", "name": "f", "arguments": "{}"}, "function_call", "[f({})]"),
-        ({"type": "function_call_output", "output": "18"}, "function_call_output", "18"),
-        ({"anything": 1}, "message", '[{"anything":1}]'),
-        ({"role": 5, "content": 7}, "message", "[7]"),
-        ({"role": "assistant", "content": ""}, "assistant", ""),
-    ],
-)
-def test_messages_of_every_shape_are_readable(message: dict[str, object], role: str, text: str) -> None:
-    assert (role_of(message), text_of(message)) == (role, text)

@@ -109,7 +109,7 @@ def test_a_checkout_is_the_conversation(tmp_path: Path) -> None:
     assert [json.loads(path.read_text()) for path in files] == manager.get_messages()
     assert git("log", "--reverse", "--format=%an <%ae> %s").splitlines() == [
         "user <user@bough.invalid> user: Hello",
-        'as"s/i st <as-s-i-st@bough.invalid> as"s/i st: {"role":"as\\"s/i\\nst","x":5.0}',
+        'as"s/i st <as-s-i-st@bough.invalid> as"s/i st: [{"role":"as\\"s/i\\nst","x":5.0}]',
     ]
     assert "world" in git("log", "main~1", "--format=%b")
 
@@ -131,6 +131,19 @@ def test_again_gives_the_same_hashes_and_a_grown_one_keeps_the_old(tmp_path: Pat
         ["git", "-C", str(tmp_path / "old"), "fast-import", "--quiet"], input=stream, capture_output=True, timeout=60
     )
     assert grown.returncode == 0, grown.stderr
+
+
+@needs_git
+def test_no_message_drives_a_terminal(tmp_path: Path) -> None:
+    """In the body as escapes that people can read; in the tree the message is exact all the same."""
+    manager = memory()
+    said = "one\r\ntwo\t\u001b]0;title\u0007 \r \u0000 \u007f \u009b2J \u202etxt.exe\u2069 \u2028 אב é"
+    manager.add_messages([{"role": "user", "content": said, "\u009b": 1}])
+    git = repository(tmp_path / "talk", written("git", manager))
+    shown = git("log", "-p", "main")
+    assert set(shown) & set("\u001b\u0007\u0000\u007f\u009b\u202e\u2069\u2028\r") == set()
+    assert "\\x1b]0;title\\x07 \\r \\x00 \\x7f \\x9b2J \\u202etxt.exe\\u2069 \\u2028 אב é\n" in shown
+    assert [json.loads(git("show", "main:00/00/000001-user.json"))] == manager.get_messages()
 
 
 @needs_git

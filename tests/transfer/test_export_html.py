@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from export_kit import branch, exported, hostile, memory, merged, say, written
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bough.manager import ConversationBranchManager
@@ -29,7 +29,7 @@ needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium")
 
 TAGS = {"html", "head", "meta", "title", "style", "body", "nav", "h1", "ul", "li", "a", "b", "bdi", "br", "small"}
 TAGS |= {"main", "section", "article", "header", "span", "div", "pre", "details", "summary", "p"}
-ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "name", "href", "id", "class", "dir"}
+ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "name", "href", "id", "class", "dir", "open"}
 
 
 class Elements(HTMLParser):
@@ -85,7 +85,6 @@ SIGNS = st.text("<>/&;#\"'=a x!-")
 
 
 @given(SIGNS | st.text() | st.sampled_from(list(hostile())), SIGNS | st.text())
-@settings(deadline=None)
 def test_any_text_is_text(role: str, text: str) -> None:
     manager = memory()
     manager.add_messages([{"role": role, "content": text}])
@@ -121,7 +120,14 @@ def test_code_calls_and_thoughts() -> None:
     manager.add_messages([{"role": "assistant", "content": "see\n```py\n1 < 2\n```\nthere", "tool_calls": [call]}])
     page = written("html", manager).decode()
     assert '<div class="text" dir="auto">see</div><pre>1 &lt; 2\n</pre><div class="text" dir="auto">there</div>' in page
-    assert "<details><summary>Calls <b><bdi>look</bdi></b></summary>" in page
+    assert "<details open><summary>Calls <b><bdi>look</bdi></b></summary>" in page
+    manager.add_messages([{"role": "tool", "content": "<long>" * 200}])
+    preview = "&lt;long&gt;" * 20
+    assert (
+        f"<details><summary>Result <small><bdi>{preview}</bdi></small></summary>" in written("html", manager).decode()
+    )
+    manager.tag("v1", "main~1")
+    assert '<p class="end">Tag <b><bdi>v1</bdi></b></p>' in written("html", manager).decode()
     assert "{\n  &quot;a&quot;: 1\n}</pre></details>" in page
 
 

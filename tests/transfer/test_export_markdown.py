@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import pytest
 from export_kit import exported, hostile, memory, merged, say, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from bough.model import Message
 from bough.transfer.export import EXPORTS
 from bough.transfer.export.markdown import code, fenced, inline, text
+from bough.transfer.export.text import visible
 
-PARSER = MarkdownIt("commonmark")
+PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 COMMON = "# h|## h|text|```|````|```py|~~~|    ```|- item|  ```|> ```|1. ```|<!--|<pre>|===|---||`|- a|[x]: y|<div>"
 ODD = ["- <!--", "\t```", "* ---", "+ ```", "``` x`y", "###", "| a |", "|-|", "> [x]: y", "\\"]
 LINES = st.sampled_from([*COMMON.split("|"), *ODD])
 TEXTS = st.one_of(st.lists(LINES, max_size=8).map("\n".join), st.text(max_size=60), st.sampled_from(list(hostile())))
+
+CODE = ["`<b>`", "`", "``", "```", "~~~", "````", "    ", "  ", "\t", "- ", "1. ", "> ", "|", "|-|", "| a |", " \\"]
+LINKS = ["[a](", "[a]", "[a]: ", "](", "(x)", '"', "'", ")", "[", "]", "<https://a.b", "https://a", ">", "www.a.b/"]
+TAGS = ["<b>", "</b>", "\\<b>", "<!-- x -->", "<?x?>", "<script>", "<div", "<a href='`'>", "<![CDATA[x]]>", "<x:y>"]
+SIGNS = st.sampled_from([*CODE, *LINKS, *TAGS, "\n", "\n", "\n\n", " ", "a", "# "])
+AWKWARD = st.lists(SIGNS, max_size=14).map("".join)
 
 
 def structure(page: str) -> list[tuple[str, str]]:
@@ -28,7 +37,7 @@ def structure(page: str) -> list[tuple[str, str]]:
     ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(TEXTS, max_size=4), st.lists(TEXTS, max_size=2))
 def test_no_message_changes_the_page_around_it(texts: list[str], outputs: list[str]) -> None:
     manager = memory()
@@ -43,12 +52,44 @@ def test_no_message_changes_the_page_around_it(texts: list[str], outputs: list[s
     assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
 
 
+def tokens(page: str) -> list[Token]:
+    return [each for token in PARSER.parse(page) for each in (token, *(token.children or ()))]
+
+
+@settings(max_examples=400)
+@given(AWKWARD | TEXTS)
+def test_nothing_is_html_and_code_stays_as_it_is(said: str) -> None:
+    """2"""
+    for shown in (text(said), text(said, quote=True)):
+        found = tokens(f"{shown}\n\n### 1 · user\n")
+        assert [each.type for each in found if each.type.startswith("html_")] == [], shown
+        assert [each.level for each in found if each.type == "inline" and each.content == "1 · user"] == [1], shown
+        code = [each.content for each in found if each.type in ("code_inline", "fence")]
+        assert "\\<" in said or not any("\\<" in each for each in code), shown
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("a <b>x</b> and 1 < 2 <3 <https://a.b/c>", "a \\<b>x\\</b> and 1 < 2 <3 <https://a.b/c>"),
+        ("use `<b>` or <b>\n\n```html\n<i>\n```\n<u>", "use `<b>` or \\<b>\n\n```html\n<i>\n```\n\\<u>"),
+        ("1. so:\n   ~~~\n   <i>\n   ~~~", "> 1. so:\n>    ~~~\n>    <i>\n>    ~~~"),
+        ("see [`a`](https://a.b) and `<b>`", "see [`a`](https://a.b) and `<b>`"),
+        ("# Head\n\n<b>", "> # Head\n>\n> \\<b>"),
+        ("a \\<b> \\\\<b>", "a \\<b> \\\\\\<b>"),
+        ("it's a ` and `<b>`", "```\nit's a ` and `<b>`\n```"),
+        ("- ```\n  <b>\n  ```", "````\n- ```\n  <b>\n  ```\n````"),
+    ],
+)
+def test_html_is_escaped_where_it_is_no_code(said: str, shown: str) -> None:
+    """2"""
+    assert text(said) == shown
+
+
 @given(TEXTS)
 def test_text_in_code_is_that_text(said: str) -> None:
     [token] = PARSER.parse(fenced(said))
-    clean = said.replace("\r\n", "\n").replace("\r", "\n")
-    assert token.type == "fence"
-    assert len(token.content) == len(clean) + 1
+    assert (token.type, token.content) == ("fence", f"{visible(said)}\n")
     [paragraph] = [each for each in PARSER.parse(f"a {code(said)} b") if each.type == "inline"]
     assert paragraph.children is not None
     assert [each.type for each in paragraph.children] == ["text", "code_inline", "text"]

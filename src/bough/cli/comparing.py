@@ -19,10 +19,10 @@ from rich.cells import chop_cells
 
 from bough import codec, history
 from bough.cli.drawing import fit_after, has_colour, role_label, style_role
-from bough.cli.messages import text_of
 from bough.cli.text import count, first_line, fit, plain, plain_lines, width_of
 from bough.diff import Diff, Hunk, Twin, blocks, words
 from bough.model import BranchRecord, History, Message, Piece
+from bough.parts import gist, spoken, text_of
 from bough.revisions import Revision
 
 Tag: TypeAlias = Literal["same", "removed", "added"]
@@ -124,12 +124,12 @@ def _unified_entry(comparison: Comparison, entry: Entry, width: int) -> Iterator
     if entry.note:
         start += style(f"({entry.note})", fg="blue") + " "
     if entry.kind == "same" or entry.is_known:
-        yield start + fit_after(start, first_line(text_of(message)), width)
+        yield start + fit_after(start, first_line(gist(message)), width)
         return
     if entry.before is not None and entry.after is not None:
         lines = [marked(spans) for spans in changed_lines(entry.before, entry.after)]
     else:
-        lines = [style(line, fg=colour) for line in plain_lines(text_of(message))]
+        lines = [style(line, fg=colour) for line in plain_lines(text_of(spoken(message)))]
     yield (start + lines[0]).rstrip()
     yield from (style(f"{mark}   ", fg=colour) + line for line in lines[1:])
 
@@ -194,17 +194,17 @@ def _cell(entry: Entry | int | None, column: int, *, left: bool | None = None) -
     mark, colour = MARKS[entry.kind], COLOURS.get(entry.kind)
     start = style(f"{mark} {number}", fg=colour, dim=entry.kind == "same") + " " + style_role(role, role)
     if entry.kind == "same":
-        return [start + " " + fit_after(start + " ", first_line(text_of(message)), column)]
+        return [start + " " + fit_after(start + " ", first_line(gist(message)), column)]
     lines = [start]
     if entry.note:
         lines += _wrapped([("same", f"({entry.note})")], column - 2)
     if entry.is_known:
-        lines.append(fit(first_line(text_of(message)), column - 2))
+        lines.append(fit(first_line(gist(message)), column - 2))
     elif entry.before is not None and entry.after is not None:
         for spans in changed_lines(entry.before, entry.after, without="added" if is_left else "removed"):
             lines += _wrapped(spans, column - 2)
     else:
-        for line in plain_lines(text_of(message)):
+        for line in plain_lines(text_of(spoken(message))):
             lines += _wrapped([("same", line)], column - 2)
     return [lines[0], *(f"  {line}" for line in lines[1:])]
 
@@ -316,7 +316,7 @@ def changed_lines(before: Message, after: Message, *, without: Tag | None = None
 
     Other keys that differ follow as JSON. ``without`` leaves out what is on one side only.
     """
-    old, new = text_of(before), text_of(after)
+    old, new = text_of(spoken(before)), text_of(spoken(after))
     lines: list[Spans] = []
     if old != new:
         lines = _folded(_lines_of([step for step in words(old, new) if step[0] != without]))

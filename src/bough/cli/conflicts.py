@@ -8,10 +8,10 @@ from typing import Any
 from click import style
 
 from bough.cli.comparing import changed_lines, marked
-from bough.cli.messages import text_of
 from bough.cli.text import pad, plain, plain_lines, width_of
 from bough.merge import Conflict
 from bough.model import Message
+from bough.parts import spoken, text_of
 
 KINDS = {
     "edit/edit": "edited on both sides",
@@ -40,7 +40,7 @@ def conflict_lines(
 
 
 def _spoken(message: Message | None, otherwise: str) -> list[str]:
-    return [otherwise] if message is None else plain_lines(text_of(message))
+    return [otherwise] if message is None else plain_lines(text_of(spoken(message)))
 
 
 def _wording(called: str, lines: Iterable[str], width: int, colour: str | None) -> Iterator[str]:

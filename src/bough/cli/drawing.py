@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 from click import get_current_context, style, unstyle
 
 from bough.attributes import Tag, tags_of
-from bough.cli.graph import EmptyRow, FoldRow, Identity, MessageRow, Row, lay_out
-from bough.cli.messages import ROLE_COLOURS, role_of, text_of
+from bough.cli.graph import EmptyRow, FoldRow, MessageRow, Row, lay_out
 from bough.cli.text import count, first_line, fit, pad, plain, width_of
 from bough.history import identity, length, normalise, starts_with
 from bough.model import BranchRecord, Message, Piece, SessionState
+from bough.parts import gist, role_of
+from bough.runs import Identity
 
 if TYPE_CHECKING:
     from bough.stores.base import Store
 
+ROLE_COLOURS = {"system": "magenta", "developer": "magenta", "user": "cyan", "assistant": "yellow", "tool": "blue"}
 COLUMN_COLOURS = ("red", "green", "yellow", "blue", "magenta", "cyan")
 MAX_LABEL = 20
 """Cells of the longest branch id that a label shows in full."""
@@ -57,7 +59,7 @@ def draw_graph(
                     f"{_columns(row.column, '●', joins=row.joins)} {style(str(row.number).rjust(digits), dim=True)} "
                     f"{style_role(pad(role, role_width), role)}  {labels.of(row)}{labels.origin(row.origin)}"
                 )
-                yield start + fit_after(start, first_line(text_of(messages[row.identity])), width)
+                yield start + fit_after(start, first_line(gist(messages[row.identity])), width)
             elif isinstance(row, FoldRow):
                 yield _columns(row.column, "┊") + style(f"   · · {count(row.messages, 'message')}", dim=True)
             elif isinstance(row, EmptyRow):

@@ -1,7 +1,7 @@
 """The layout of ``log``: branches in, rows out. Pure; what a row looks like stands in :mod:`bough.cli.drawing`.
 
-The histories are grown into a tree of *runs*: a run is a stretch of messages that the same branches share. Rows come
-newest first, each branch above what it grew from:
+The histories are grown into a tree of runs (:mod:`bough.runs`). Rows come newest first, each branch above what it grew
+from:
 
     ● 4          main
     ● 3
@@ -24,28 +24,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
-from bough import edits, history
+from bough import edits, history, runs
 from bough.branch import MAIN
-from bough.model import BranchRecord, History, Piece
-
-Identity: TypeAlias = tuple[str, int]
+from bough.model import BranchRecord
+from bough.runs import Identity as Identity
+from bough.runs import grow, walk, way_down
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Run:
-    """Messages ``start + 1 … start + length`` of every branch above it. ``tips`` are the branches that end here."""
+class Run(runs.Run):
+    """``tips`` are the branches that end here, ``leader`` the one that the column belongs to."""
 
-    pieces: History
-    start: int
     tips: list[str] = field(default_factory=list)
-    children: dict[Identity, Run] = field(default_factory=dict)
-    """By their first message."""
     leader: str = ""
-    """The branch that the column belongs to."""
-
-    @property
-    def length(self) -> int:
-        return history.length(self.pieces)
 
 
 class MessageRow(NamedTuple):
@@ -146,62 +137,18 @@ def _rows_of(part: _Part, homes: _Homes, fold: int | None) -> Iterator[Row]:
 
 
 def _grow(branches: Mapping[str, BranchRecord]) -> Run:
-    root = Run(pieces=(), start=0)
-    for name in sorted(branches):
-        run, at = root, _Place(0, 0)
-        pieces = branches[name].history
-        while at.piece < len(pieces):
-            segment, start, stop = pieces[at.piece]
-            child = run.children.get((segment, start + at.offset))
-            if child is None:
-                rest = (Piece(segment, start + at.offset, stop), *pieces[at.piece + 1 :])
-                child = run.children[segment, start + at.offset] = Run(pieces=rest, start=run.start + run.length)
-                at = _Place(len(pieces), 0)
-            else:
-                shared, at = _follow(child.pieces, pieces, at)
-                if shared < child.length:
-                    _split(child, shared)
-            run = child
-        run.tips.append(name)
+    names = sorted(branches)
+    root, ends = grow(Run, (branches[name].history for name in names))
+    for name in names:
+        ends[branches[name].history].tips.append(name)
     _order(root, branches)
     return root
-
-
-class _Place(NamedTuple):
-    """A message of a history: which piece, and how many messages of that stand before it."""
-
-    piece: int
-    offset: int
-
-
-def _follow(mine: History, other: History, at: _Place) -> tuple[int, _Place]:
-    """How many messages of ``mine`` are those of ``other`` from ``at`` on, and the place behind them."""
-    shared = 0
-    for segment, start, stop in mine:
-        if at.piece == len(other):
-            break
-        name, first, last = other[at.piece]
-        if name != segment or first + at.offset != start:
-            break
-        end = min(stop, last)
-        shared += end - start
-        at = _Place(at.piece, end - first) if end < last else _Place(at.piece + 1, 0)
-        if end < stop:
-            break
-    return shared, at
-
-
-def _split(run: Run, at: int) -> None:
-    upper = Run(
-        pieces=history.cut(run.pieces, at, run.length), start=run.start + at, tips=run.tips, children=run.children
-    )
-    run.pieces, run.tips, run.children = history.cut(run.pieces, 0, at), [], {upper.pieces[0][:2]: upper}
 
 
 def _order(root: Run, branches: Mapping[str, BranchRecord]) -> None:
     """Sorts siblings by invariant 2; of branches that changed at one time the longest, then the first by id."""
     keys: dict[Run, tuple[bool, datetime, int, str]] = {}
-    for run in reversed(list(_walk(root))):
+    for run in reversed(list(walk(root))):
         run.tips.sort(key=lambda name: (name != MAIN, name))
         children = sorted(run.children.values(), key=lambda child: keys[child][3])
         children.sort(key=lambda child: keys[child][:3], reverse=True)
@@ -212,27 +159,17 @@ def _order(root: Run, branches: Mapping[str, BranchRecord]) -> None:
             run.leader = MAIN if keys[run][0] else [*run.tips, *(child.leader for child in children)][0]
 
 
-def _walk(root: Run) -> Iterator[Run]:
-    pending = [root]
-    while pending:
-        run = pending.pop()
-        yield run
-        pending += reversed(run.children.values())
-
-
 class _Homes:
     """Where each message belongs: in the branch that owns its segment."""
 
     def __init__(self, root: Run, branches: Mapping[str, BranchRecord]) -> None:
-        self._parents: dict[Run, Run] = {}
         self._ends: dict[str, Run] = {}
         self._holders: dict[str, list[tuple[int, int, Run]]] = {}
         self._owners = {record.tip.segment: name for name, record in branches.items()}
         self._branches = branches
         self._taken: dict[tuple[str, str], int] = {}
         self._paths: dict[str, set[Run]] = {}
-        for run in _walk(root):
-            self._parents.update((child, run) for child in run.children.values())
+        for run in walk(root):
             self._ends.update((name, run) for name in run.tips)
             for segment, start, stop in run.pieces:
                 self._holders.setdefault(segment, []).append((start, stop, run))
@@ -240,12 +177,7 @@ class _Homes:
     def path(self, branch_id: str) -> set[Run]:
         """The runs from the root to the branch's end."""
         if branch_id not in self._paths:
-            path: set[Run] = set()
-            run: Run | None = self._ends.get(branch_id)
-            while run is not None:
-                path.add(run)
-                run = self._parents.get(run)
-            self._paths[branch_id] = path
+            self._paths[branch_id] = set(way_down(self._ends.get(branch_id)))
         return self._paths[branch_id]
 
     def origin(self, identity: Identity, run: Run, number: int) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bough import history
@@ -141,9 +141,11 @@ def _place(start: int | None, stop: int | None = None) -> str:
     return f":{start + 1}" if stop is None or stop == start + 1 else f":{start + 1}..{stop}"
 
 
-def _difference(entries: Iterable[BranchChange]) -> str:
-    differences = [difference(entry) for entry in entries]
-    came, went = sum(each[0] for each in differences), sum(each[1] for each in differences)
+def _difference(entries: Sequence[BranchChange]) -> str:
+    """Of several branches each message once."""
+    before = history.union(*(history_of(entry.before) for entry in entries))
+    after = history.union(*(history_of(entry.after) for entry in entries))
+    came, went = history.length(history.subtract(after, before)), history.length(history.subtract(before, after))
     shown = [*([f"+{came:,}"] if came else []), *([f"-{went:,}"] if went else [])]
     return f": {' '.join(shown)}" if shown else ""
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bough.cli.app import BRANCH, REVISION, App, Command, find_branch, pass_app
+from bough.cli.app import BRANCH, REVISION, App, Command, pass_app
 
 if TYPE_CHECKING:
-    from bough.manager import ConversationBranchManager
-    from bough.model import BranchRecord, History, Message
     from bough.transfer.export import Exported, Redactor
 
 
@@ -33,7 +27,9 @@ if TYPE_CHECKING:
 )
 @click.option("--redact-list", is_flag=True, help="Show what --redact looks for, and stop.")
 @pass_app
+@click.pass_context
 def command(
+    ctx: click.Context,
     app: App,
     revision: str | None,
     branches: tuple[str, ...],
@@ -64,11 +60,11 @@ def command(
     bough export --all --redact -o talk.html
     git init -b main talk && bough export --all --format git | git -C talk fast-import
     """
-    from bough import history
-    from bough.cli.newfile import check_new, new_file
-    from bough.cli.text import count
-    from bough.cli.text import plain as safe
-    from bough.transfer.export import EXPORTS, collect, redacted, without_metadata
+    from bough.cli.exporting import choose, progress, write
+    from bough.cli.failures import EXIT_CODES
+    from bough.cli.newfile import check_new
+    from bough.errors import CorruptBranchError
+    from bough.transfer.export import EXPORTS, collect, heard, readable, redacted, without_metadata
 
     if redact_list:
         _list_patterns(app)
@@ -82,36 +78,26 @@ def command(
     redactor = _redactor(own) if redact or own else None
     if target is not None:
         check_new(target, force=force)
-    with app.manager() as manager, _progress(quiet=app.json or target is None) as hear:
-        chosen = None if everything else _chosen(manager, revision, branches)
+    with app.manager() as manager:
+        chosen = None if everything else choose(manager, revision, branches)
         state = manager.store.load(manager.session_id)
-        _check_any(state.branches if chosen is None else chosen)
         talk = collect(manager.store, state, head=manager.get_current_branch_id(), chosen=chosen)
-        ids = [record.id for record in talk.branches]
-        messages = history.length(history.union(*(record.history for record in talk.branches)))
-        talk = _heard(without_metadata(talk) if plain else talk, hear)
-        if redactor is not None:
-            talk = redacted(talk, redactor)
-        parts = EXPORTS[name].write(talk)
-        if target is None:
-            _print(parts)
-            if redactor is not None:
-                click.echo(_told(redactor), err=True)
-            return
-        size = 0
-        with new_file(target, force=force) as file:
-            for part in parts:
-                size += file.write(part)
-    result = {
-        "format": name,
-        "path": str(target),
-        "branches": ids,
-        "messages": messages,
-        "bytes": size,
-        "redacted": None if redactor is None else dict(redactor.counts),
-    }
-    line = f"{safe(str(target))}: {count(len(ids), 'branch')}, {count(messages, 'message')}, {name}, {size:,} bytes."
-    app.answer(result, line, *([] if redactor is None else [_told(redactor)]))
+        steps = EXPORTS[name].reads(talk) + (EXPORTS["git"].reads(talk) if everything else 0)
+        with progress(steps, quiet=app.json or target is None) as hear:
+            whole, lost = readable(heard(talk, hear)) if everything else (heard(talk, hear), {})
+            talk = without_metadata(whole) if plain else whole
+            talk = talk if redactor is None else redacted(talk, redactor)
+            size = write(EXPORTS[name].write(talk), target, force=force)
+    if not any(record.history for record in whole.branches):
+        app.warn("there are no messages in what is exported")
+    for what, error in lost.items():
+        app.warn(f"{what} is left out: {error}")
+    if target is not None:
+        _answer(app, name, target, whole, size, redactor)
+    elif redactor is not None:
+        click.echo(_told(redactor), err=True)
+    if lost or (everything and any(finding.severity == "error" for finding in state.findings)):
+        ctx.exit(EXIT_CODES[CorruptBranchError])
 
 
 def _format(wanted: str | None, target: Path | None) -> str:
@@ -142,83 +128,24 @@ def _list_patterns(app: App) -> None:
     app.answer({"patterns": PATTERNS}, *table(("name", "pattern"), PATTERNS.items()))
 
 
-def _chosen(manager: ConversationBranchManager, revision: str | None, branches: tuple[str, ...]) -> list[BranchRecord]:
-    """The branches that were asked for, each once; of a revision that is no branch's end, one of its name."""
-    from bough.model import replace
+def _answer(app: App, name: str, target: Path, talk: Exported, size: int, redactor: Redactor | None) -> None:
+    from bough import history
+    from bough.cli.text import count, plain
 
-    if branches:
-        records = [find_branch(manager, text).record for text in branches]
-        return list({record.id: record for record in records}.values())
-    if revision is None:
-        return [manager.get_current_branch().record]
-    found = manager.resolve(revision)
-    record = (manager.get_current_branch() if found.branch_id is None else find_branch(manager, found.branch_id)).record
-    if found.history == record.history:
-        return [record]
-    return [replace(record, id=revision, name=revision, history=found.history, edits=found.edits, parent_id=None)]
-
-
-def _check_any(chosen: Iterable[object]) -> None:
-    from bough.errors import BoughError
-
-    if not list(chosen):
-        raise BoughError("there is no branch that can be read")
-
-
-def _heard(talk: Exported, hear: Callable[[int], object]) -> Exported:
-    """The same, which tells how many messages were read."""
-    from bough.model import replace
-
-    def read(pieces: History) -> Iterator[Message]:
-        count = 0
-        for message in talk.read(pieces):
-            yield message
-            count += 1
-            if count == 500:
-                hear(count)
-                count = 0
-        hear(count)
-
-    return replace(talk, read=read)
-
-
-def _print(parts: Iterator[bytes]) -> None:
-    """To stdout as it is; on a terminal without what could drive it."""
-    from bough.cli.text import plain
-
-    if not sys.stdout.isatty():
-        out = sys.stdout.buffer
-        for part in parts:
-            out.write(part)
-        out.flush()
-        return
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    for part in parts:
-        click.echo(plain(decoder.decode(part), keep="\n\t"), nl=False)
+    ids = [record.id for record in talk.branches]
+    messages = history.length(history.union(*(record.history for record in talk.branches)))
+    result = {
+        "format": name,
+        "path": str(target),
+        "branches": ids,
+        "messages": messages,
+        "bytes": size,
+        "redacted": None if redactor is None else dict(redactor.counts),
+    }
+    line = f"{plain(str(target))}: {count(len(ids), 'branch')}, {count(messages, 'message')}, {name}, {size:,} bytes."
+    app.answer(result, line, *([] if redactor is None else [_told(redactor)]))
 
 
 def _told(redactor: Redactor) -> str:
     counts = ", ".join(f"{number:,} {name}" for name, number in redactor.counts.most_common())
     return f"Redacted: {counts or 'nothing was found'}."
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[int], object]]:
-    """Hears how many more messages were read; on a terminal shows how many, and how fast."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    told = TextColumn("Exporting {task.completed:,.0f} messages")
-    columns = (SpinnerColumn(), told, TextColumn("{task.fields[rate]}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None, rate="")
-
-        def hear(more: int) -> None:
-            bar.advance(task, more)
-            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
-            bar.update(task, rate=f"{speed:,.0f}/s" if speed else "")
-
-        yield hear

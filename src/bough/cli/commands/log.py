@@ -131,8 +131,8 @@ def _plain_log(
     from bough.attributes import tags_of
     from bough.cli.drawing import Labels, fit_after, read_rows, role_label, style_role
     from bough.cli.graph import MessageRow, lay_out
-    from bough.cli.messages import text_of
     from bough.cli.text import count, first_line, plain, plain_lines
+    from bough.parts import gist, spoken, text_of
     from bough.revisions import short_ids
 
     state = shown.state
@@ -149,10 +149,10 @@ def _plain_log(
             start = f"{click.style(number, fg='yellow')} {click.style(plain(short(*row.identity)), dim=True)} "
             start += f"{style_role(role, role)} {labels.of(row)}{labels.origin(row.origin)}{labels.edited(row)}"
             if oneline:
-                yield start + fit_after(start, first_line(text_of(message)), width)
+                yield start + fit_after(start, first_line(gist(message)), width)
                 continue
             yield start.rstrip()
-            lines = [line for line in plain_lines(text_of(message)) if line.strip()]
+            lines = [line for line in plain_lines(text_of(spoken(message))) if line.strip()]
             yield from ("    " + fit_after("    ", line, width) for line in lines[:BODY_LINES])
             if len(lines) > BODY_LINES:
                 yield click.style(f"    · · {count(len(lines) - BODY_LINES, 'line')}", dim=True)

@@ -67,9 +67,9 @@ def _lines(
 ) -> Iterator[str]:
     from bough.cli.comparing import changed_lines, marked
     from bough.cli.drawing import role_label, style_role
-    from bough.cli.messages import text_of
     from bough.cli.operations import who, words
     from bough.cli.text import count, first_line, plain
+    from bough.parts import gist
     from bough.revisions import short_ids
 
     known = short_ids(manager.store.load(manager.session_id).branches.values())
@@ -81,7 +81,7 @@ def _lines(
         if each is None:
             return "erased, or it cannot be read"
         role = role_label(each)
-        return f"{style_role(role, role)} {first_line(text_of(each))}"
+        return f"{style_role(role, role)} {first_line(gist(each))}"
 
     yield f"{short((origin.segment, origin.position))} {said(message)}"
     yield "written on   " + (

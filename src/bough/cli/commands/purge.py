@@ -74,17 +74,17 @@ def command(ctx: click.Context, app: App, revisions: tuple[str, ...], dry_run: b
 def _shown(manager: ConversationBranchManager, report: PurgeReport) -> list[str]:
     """The messages, and who holds them."""
     from bough.cli.drawing import fit_after, role_label, style_role
-    from bough.cli.messages import text_of
     from bough.cli.text import first_line, plain
     from bough.fsck import readable
     from bough.history import cut
+    from bough.parts import gist
 
     lines = []
     readables = readable(manager.store, manager.session_id, cut(report.history, 0, min(_SHOWN, report.messages)))
     for message in manager.read_messages(readables):
         role = role_label(message)
         start = f"  {style_role(role, role)} "
-        lines.append(start + fit_after(start, first_line(text_of(message)), 79))
+        lines.append(start + fit_after(start, first_line(gist(message)), 79))
     if report.messages > len(lines):
         lines.append(f"  · · {report.messages - len(lines):,} more")
     where = "{0}:{1}" if report.messages == 1 else "{0} (from {0}:{1} on)"

@@ -66,11 +66,11 @@ def _head(number: int, message: Message) -> str:
 
 
 def _conversation_lines(number: int, message: Message) -> Iterator[str]:
-    from bough.cli.messages import text_of
     from bough.cli.text import plain_lines
+    from bough.parts import spoken, text_of
 
     yield _head(number, message)
-    yield from plain_lines(text_of(message))
+    yield from plain_lines(text_of(spoken(message)))
     yield ""
 
 

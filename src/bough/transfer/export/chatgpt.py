@@ -17,10 +17,12 @@ from typing import Any
 from bough import history
 from bough.codec import encode_found
 from bough.model import History, Message
+from bough.parts import parts_of, role_of, text_of
+from bough.runs import Identity
 from bough.transfer import normal
-from bough.transfer.export.parts import role_of, text_of, time_of
 from bough.transfer.export.talk import Exported
-from bough.transfer.export.tree import Identity, Run, again, holds, identities, plant
+from bough.transfer.export.text import time_of
+from bough.transfer.export.tree import Run, again, holds, identities, plant
 
 ROOT = "root"
 
@@ -71,12 +73,12 @@ class _Names:
         return self.of(history.identity(self._run.pieces, 0))
 
     def last(self) -> str:
-        length = history.length(self._run.pieces)
-        return self.of(history.identity(self._run.pieces, length - 1)) if length else ROOT
+        run = self._run
+        return self.of(history.identity(run.pieces, run.length - 1)) if run.pieces else ROOT
 
 
 def _first_of(run: Run, names: dict[Run, _Names]) -> list[str]:
-    return [names[child].first() for child in run.children]
+    return [names[child].first() for child in run.children.values()]
 
 
 def _entry(node: dict[str, Any]) -> bytes:
@@ -91,7 +93,7 @@ def _message(name: str, message: Message) -> dict[str, Any]:
         "author": {"role": role_of(message), "name": None, "metadata": {}},
         "create_time": None if time is None else time.timestamp(),
         "update_time": None,
-        "content": {"content_type": "text", "parts": [text_of(message)]},
+        "content": {"content_type": "text", "parts": [text_of(parts_of(message))]},
         "status": "finished_successfully",
         "end_turn": None,
         "weight": 1.0,

@@ -8,11 +8,12 @@
    of the export is in the stream, nor anything that a later message changes.
 4. A stream that broke off is refused by git (``done``).
 
-``git log`` shows what was said: the subject is who and the first line, the body the whole text. The tree of a commit
-holds the conversation up to there, a file a message: ``00/00/000007-user.json``, by its number in the branch, a hundred
-files a folder, so that of a million messages each costs no more than of ten. So ``git diff main idea`` compares message
-by message. The trailer ``Bough-Message`` is the message's identity. The author is the role, at
-``<role>@bough.invalid``; the time is the message's own, or when its branch began.
+``git log`` shows what was said: the subject is who and the first line, the body the whole text, with characters that
+could drive a terminal as escapes (git shows a body as it is). The tree of a commit holds the conversation up to there,
+exactly, a file a message: ``00/00/000007-user.json``, by its number in the branch, a hundred files a folder, so that of
+a million messages each costs no more than of ten. So ``git diff main idea`` compares message by message. The trailer
+``Bough-Message`` is the message's identity. The author is the role, at ``<role>@bough.invalid``; the time is the
+message's own, or when its branch began.
 
 A name that git refuses, and one that would stand in another's way (``a`` and ``a/b``), is changed as little as
 possible. A branch or tag without messages has no commit to point at, and is left out.
@@ -27,9 +28,11 @@ from datetime import datetime
 
 from bough.codec import encode_found
 from bough.model import Message
-from bough.transfer.export.parts import first_line, role_of, text_of, time_of, utf8
+from bough.parts import parts_of, role_of, text_of
+from bough.runs import Identity, way_down
 from bough.transfer.export.talk import Exported, Merge
-from bough.transfer.export.tree import Identity, Run, Tree, identities, plant
+from bough.transfer.export.text import DRIVING, first_line, printable, time_of, utf8, visible
+from bough.transfer.export.tree import Run, Tree, identities, plant
 
 SUBJECT = 72
 """Characters of a subject's text; what is longer goes on in the body."""
@@ -112,11 +115,11 @@ def _order(tree: Tree) -> Iterator[tuple[Run, Merge | None]]:
 
 def _waits(run: Run, begun: dict[Run, int], done: set[Run]) -> bool:
     """Whether it, or what it grew from, is what asks for it."""
-    at: Run | None = run
-    while at is not None and at not in done:
-        if at in begun:
+    for each in way_down(run):
+        if each in done:
+            break
+        if each in begun:
             return True
-        at = at.parent
     return False
 
 
@@ -147,7 +150,7 @@ def _data(content: bytes) -> bytes:
 
 def _said(message: Message, identity: Identity) -> bytes:
     subject = f"{_line(role_of(message))}: {first_line(message, SUBJECT)}".rstrip(": ")
-    text = text_of(message).replace("\0", "\ufffd").strip("\r\n")
+    text = visible(text_of(parts_of(message)).strip("\r\n"))
     body = "" if subject.endswith(f": {text}") else f"{text}\n\n"
     segment, position = identity
     return utf8(f"{subject}\n\n{body}Bough-Message: {_line(segment)}.{position}\n")
@@ -176,16 +179,18 @@ def _path(number: int, message: Message) -> bytes:
 
 
 def _file(message: Message) -> bytes:
-    """The message, exactly; lines for ``git diff``."""
+    """The message, exactly; lines for ``git diff``, in which JSON's own escapes keep a terminal safe."""
     try:
-        return json.dumps(message, indent=2, ensure_ascii=False).encode() + b"\n"
+        text = json.dumps(message, indent=2, ensure_ascii=False)
+        text.encode()
     except (ValueError, RecursionError):  # a lone surrogate, an integer of thousands of digits, or nested deeply
-        return encode_found(message) + b"\n"
+        text = encode_found(message).decode()
+    return DRIVING.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode() + b"\n"
 
 
 def _line(text: str) -> str:
     """On one line, and not longer than a name can be."""
-    return "".join(char if char.isprintable() else " " for char in text)[:512]
+    return printable(text)[:512]
 
 
 def _word(role: str) -> str:

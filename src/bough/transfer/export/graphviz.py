@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bough.transfer.export.parts import utf8
-from bough.transfer.export.runs import edges, label
+from bough.transfer.export.diagram import edges, label, nodes
 from bough.transfer.export.talk import Exported
+from bough.transfer.export.text import printable, utf8
 from bough.transfer.export.tree import plant
 
 
@@ -17,8 +17,9 @@ def write(talk: Exported) -> Iterator[bytes]:
     """The file, a line at a time."""
     tree = plant(talk, merges=True)
     yield utf8(f"digraph {_quoted(talk.title or talk.session_id)} {{\n")
-    yield b'  node [shape=box, style=rounded, fontname="sans-serif"];\n  edge [arrowhead=none];\n'
-    for run in tree.runs:
+    yield b'  node [shape=box, style=rounded, fontname="sans-serif"];\n'
+    yield b'  edge [arrowhead=none, fontname="sans-serif"];\n'
+    for run in nodes(tree):
         bold = ", penwidth=2" if run.branches else ""
         yield utf8(f"  n{run.number} [label={_quoted(*label(talk, run))}{bold}];\n")
     for edge in edges(tree):
@@ -33,6 +34,5 @@ def write(talk: Exported) -> Iterator[bytes]:
 
 def _quoted(*lines: str) -> str:
     """A string of DOT: in it quotes, backslashes and entities mean something (and ``\\n``, between the lines)."""
-    safe = ["".join(char if char.isprintable() else " " for char in line) for line in lines]
     signs = {ord("\\"): "\\\\", ord('"'): '\\"', ord("&"): "&amp;"}
-    return '"' + "\\n".join(line.translate(signs) for line in safe) + '"'
+    return '"' + "\\n".join(printable(line).translate(signs) for line in lines) + '"'

@@ -23,12 +23,20 @@ from html import escape
 from importlib.resources import files
 
 from bough.model import Message
-from bough.transfer.export.parts import Part, indented, parts_of, role_of, time_of, utf8
+from bough.parts import Part, parts_of, role_of
+from bough.runs import way_down
 from bough.transfer.export.talk import Exported
+from bough.transfer.export.text import indented, time_of, utf8
 from bough.transfer.export.tree import Run, plant
 
 MAX_NESTING = 300
 """How many sections may stand inside one another."""
+
+SHORT, SHORT_LINES = 500, 10
+"""Characters, and lines, of an output that is shown at once; what is longer is folded."""
+
+PREVIEW = 120
+"""Characters of it that are seen all the same."""
 
 CLASSES = {"user": "user", "assistant": "assistant", "tool": "tool", "function": "tool", "system": "system"}
 CLASSES["developer"] = "system"
@@ -41,7 +49,7 @@ def write(talk: Exported) -> Iterator[bytes]:
     """The page, in parts as they are made."""
     tree = plant(talk)
     numbers = {record.id: number for number, record in enumerate(talk.branches)}
-    first = _way(tree.ends[talk.shown.history])
+    first = set(way_down(tree.ends[talk.shown.history]))
     style = files("bough.transfer.export").joinpath("page.css").read_text("utf-8")
     yield utf8(_head(talk.title or talk.session_id, style))
     yield utf8(_branches(talk))
@@ -55,7 +63,7 @@ def write(talk: Exported) -> Iterator[bytes]:
             depth -= 1
             yield step
             continue
-        siblings = step.parent.children if step.parent else [step]
+        siblings = list(step.parent.children.values()) if step.parent else [step]
         if depth == MAX_NESTING:
             yield utf8(_elsewhere(step))
             later.append(step)
@@ -66,25 +74,17 @@ def write(talk: Exported) -> Iterator[bytes]:
             yield utf8(_article(step, number, message))
         for record in step.branches:
             yield utf8(f'<p class="end" id="b{numbers[record.id]}">End of {_name(record.id)}</p>\n')
+        for tag in step.tags:
+            yield utf8(f'<p class="end">Tag {_name(tag)}</p>\n')
         pending.append(b"</section>\n")
         pending += _in_order(step, first)
     yield b"</section></main>\n</body></html>\n"
 
 
-def _way(end: Run) -> set[Run]:
-    """The runs that lead to this one, itself among them."""
-    way: set[Run] = set()
-    at: Run | None = end
-    while at is not None:
-        way.add(at)
-        at = at.parent
-    return way
-
-
 def _in_order(run: Run, first: set[Run]) -> list[Run | bytes]:
     """What goes on from a run, the way to the branch that is shown first last: what is last is taken first."""
-    others = [child for child in reversed(run.children) if child not in first]
-    return [*others, *(child for child in run.children if child in first)]
+    children = list(run.children.values())[::-1]
+    return sorted(children, key=first.__contains__)
 
 
 def _head(title: str, style: str) -> str:
@@ -145,7 +145,10 @@ def _part(part: Part) -> str:
     name = f" <b><bdi>{safe(part.name)}</bdi></b>" if part.name else ""
     title = {"call": "Calls", "result": "Result", "thinking": "Thinking", "data": "Data"}[part.kind]
     body = part.text if part.kind == "thinking" else indented(part.text)
-    return f'<details><summary>{title}{name}</summary><pre dir="auto">{safe(body)}</pre></details>'
+    fold = part.kind == "thinking" or len(body) > SHORT or body.count("\n") > SHORT_LINES
+    begin = f" <small><bdi>{safe(part.text[:PREVIEW])}</bdi></small>" if fold else ""
+    head = f"<details{'' if fold else ' open'}><summary>{title}{name}{begin}</summary>"
+    return f'{head}<pre dir="auto">{safe(body)}</pre></details>'
 
 
 def _text(text: str) -> Iterator[str]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from bough.transfer.export.parts import utf8
-from bough.transfer.export.runs import edges, label
+from bough.transfer.export.diagram import edges, label, nodes
 from bough.transfer.export.talk import Exported
+from bough.transfer.export.text import printable, utf8
 from bough.transfer.export.tree import plant
 
 _OTHER = re.compile(r"[^\w ,]|_")
@@ -22,9 +22,7 @@ def write(talk: Exported) -> Iterator[bytes]:
     """The file, a line at a time."""
     tree = plant(talk, merges=True)
     yield b"flowchart TD\n"
-    if not tree.runs:
-        yield b'  n0["no messages"]\n'
-    for run in tree.runs:
+    for run in nodes(tree):
         shape = '(["{}"])' if run.branches else '["{}"]'
         yield utf8(f"  n{run.number}{shape.format('<br/>'.join(map(escaped, label(talk, run))))}\n")
     for edge in edges(tree):
@@ -36,5 +34,4 @@ def write(talk: Exported) -> Iterator[bytes]:
 
 def escaped(text: str) -> str:
     """As it may stand in a quoted label."""
-    safe = "".join(char if char.isprintable() else " " for char in text)
-    return _OTHER.sub(lambda found: f"#{ord(found[0])};", safe)
+    return _OTHER.sub(lambda found: f"#{ord(found[0])};", printable(text))

@@ -18,29 +18,32 @@ from typing import Any, TypeAlias
 from bough.changes import free_id
 from bough.codec import decode_value
 from bough.model import History, Message, replace
-from bough.transfer.export.parts import as_json
+from bough.parts import as_json
 from bough.transfer.export.talk import Exported
 
 PATTERNS: dict[str, str] = {
     "private-key": r"-----BEGIN (?P<kind>[A-Z0-9 ]{0,40})PRIVATE KEY(?: BLOCK)?-----"
     r"(?:(?s:.{0,16384}?)-----END (?P=kind)PRIVATE KEY(?: BLOCK)?-----|(?:(?:\s|\\[nr])*+[A-Za-z0-9+/=]{20,}+)*+)",
     "anthropic-key": r"(?<![A-Za-z0-9])sk-ant-[A-Za-z0-9_-]{16,}",
-    "openai-key": r"(?<![A-Za-z0-9])sk-(?=[A-Za-z_-]{0,100}[0-9])[A-Za-z0-9_-]{20,}",
-    "stripe-key": r"(?<![A-Za-z0-9])[rs]k_(?:live|test)_[A-Za-z0-9]{16,}",
+    "openai-key": r"(?<![A-Za-z0-9])sk-(?:(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}|[A-Za-z0-9]{32,}"
+    r"|(?=[A-Za-z_-]{0,100}[0-9])[A-Za-z0-9_-]{20,})",
+    "stripe-key": r"(?<![A-Za-z0-9])(?:[rs]k_(?:live|test)|whsec)_[A-Za-z0-9]{16,}",
     "aws-key-id": r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])",
     "aws-secret": r"(?i:(?P<keep>aws_?secret_?(?:access_?)?key[\"']?\s{0,5}[:=]\s{0,5}[\"']?))[A-Za-z0-9/+]{40}",
+    "azure-key": r"(?P<keep>(?i:\b(?:Account|SharedAccess)Key\s{0,5}=\s{0,5})|[?&]sig=)[A-Za-z0-9/+%]{40,}={0,2}",
     "github-token": r"(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{22,})",
-    "gitlab-token": r"(?<![A-Za-z0-9])glpat-[A-Za-z0-9_-]{20,}",
-    "google-key": r"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}",
+    "gitlab-token": r"(?<![A-Za-z0-9])gl(?:pat|dt|rt|cbt|ptt|ft|oas)-[A-Za-z0-9_-]{20,}(?:\.[A-Za-z0-9_-]{2,}){0,3}",
+    "google-key": r"(?<![A-Za-z0-9])(?:AIza[A-Za-z0-9_-]{35}|GOCSPX-[A-Za-z0-9_-]{20,}|ya29\.[A-Za-z0-9_-]{20,})",
     "slack-token": r"(?<![A-Za-z0-9])(?:xox[a-z]-|xapp-)[A-Za-z0-9-]{10,}",
     "slack-webhook": r"https://hooks\.slack\.com/services/[A-Za-z0-9/_-]{10,}",
+    "npm-token": r"(?<![A-Za-z0-9])npm_[A-Za-z0-9]{36}",
     "hugging-face-token": r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{30,}",
     "jwt": r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]+){2,4}",
     "bearer-token": r"(?P<keep>(?i:\bbearer)\s{1,5})[A-Za-z0-9._~+/-]{16,}=*",
     "authorization": r"(?P<keep>(?i:\bauthorization[\"']?\s{0,5}[:=]\s{0,5}[\"']?(?:basic|token)\s{1,5}))"
     r"[A-Za-z0-9._~+/-]{6,}=*",
     "password-in-url": r"(?P<keep>://[^\s/:@\"']{0,200}:)[^\s/@\"']{1,200}(?=@)",
-    "e-mail": r"(?<![\w.%+-])[\w.%+-]++@(?:[\w-]{1,63}\.)+[^\W\d_]{2,24}",
+    "e-mail": r"(?<![\w.%+-])(?:(?!%40)[\w.%+-])++(?:@|%40)(?:[\w-]{1,63}\.)+[^\W\d_]{2,24}",
 }
 """What is found, by name, in the order in which it is looked for. Of ``keep`` is kept what it matched."""
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from bough.codec import encode_found
 from bough.model import Message
-from bough.transfer.export.parts import Part, as_json, indented, parts_of, role_of
+from bough.parts import Part, as_json, parts_of, role_of
 from bough.transfer.export.talk import Exported
+from bough.transfer.export.text import indented
 
 FROM = {"user": "human", "assistant": "gpt", "developer": "system", "tool": "observation", "function": "observation"}
 

@@ -1,20 +1,18 @@
-"""What a message says, part by part, for people and for formats that know only text.
+"""What a message says, part by part, for people and for formats that know only text. Pure.
 
 Knows the shapes of OpenAI's chat completions and Responses, Anthropic's blocks, and what imports make of others. What
 it does not know is ``data``, whole, as JSON: nothing that a message holds beside ``metadata`` is left out. No shape of
-a message makes it raise.
+a message makes it raise. It deliberately judges nothing (:mod:`bough.turns` does).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
-from bough.codec import decode_value, encode_found
+from bough.codec import encode_found
 from bough.model import Message
-from bough.transfer import normal
 
 Kind = Literal["text", "thinking", "call", "result", "image", "file", "data"]
 
@@ -44,76 +42,56 @@ def role_of(message: Message) -> str:
     return "message"
 
 
-def time_of(message: Message) -> datetime | None:
-    """When it was said, as its metadata or the message itself knows."""
-    metadata = normal.fields(message.get("metadata"))
-    return normal.moment(metadata.get("time")) or normal.moment(message.get("timestamp"))
-
-
-def parts_of(message: Message) -> Iterator[Part]:
-    """The parts in their order."""
+def spoken(message: Message) -> Iterator[Part]:
+    """What is said and called, in its order; of a message that has no place for that, all of it."""
     if "content" not in message and "tool_calls" not in message:
         yield from _part(message)
         return
-    found = list(_content(message.get("content")))
-    if role_of(message) in ("tool", "function"):
-        found = [Part("result", part.text) if part.kind == "text" else part for part in found]
-    yield from found
+    is_result = role_of(message) in ("tool", "function")
+    for part in _content(message.get("content")):
+        yield Part("result", part.text) if is_result and part.kind == "text" else part
     calls = message.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
-        function = normal.fields(call).get("function")
+        function = call.get("function") if isinstance(call, dict) else None
         yield _call(function) if isinstance(function, dict) else Part("data", as_json(call))
+
+
+def parts_of(message: Message) -> Iterator[Part]:
+    """All that a message holds beside its metadata: what is spoken, then its other keys."""
+    yield from spoken(message)
+    if "content" not in message and "tool_calls" not in message:
+        return
     rest = {key: value for key, value in message.items() if key not in _SAID and value not in (None, "", [], {})}
     rest.pop("timestamp", None)
+    calls = message.get("tool_calls")
     if isinstance(calls, dict | str) and calls:
         rest["tool_calls"] = calls
     if rest:
         yield Part("data", as_json(rest))
 
 
-def text_of(message: Message) -> str:
-    """All that is said as one text, with what is no prose in square brackets."""
-    return "\n".join(
-        part.text
-        if part.kind in ("text", "result")
-        else f"[{part.name}({part.text})]"
-        if part.kind == "call"
-        else f"[{part.kind}: {part.text}]"
-        for part in parts_of(message)
-    )
+def text_of(parts: Iterable[Part]) -> str:
+    """As one text, with what is no prose in square brackets."""
+    return "\n".join(map(_shown, parts))
 
 
-def first_line(message: Message, size: int) -> str:
-    """The first line that is not blank, of at most ``size`` characters, with white space and controls as one space."""
-    said = (f"{part.name} {part.text}" for part in parts_of(message))
-    text = next((each for each in said if each.strip()), "").lstrip()[: 20 * size]
-    line = text.splitlines()[0] if text else ""
-    line = " ".join("".join(char if char.isprintable() else " " for char in line).split())
-    return line if len(line) <= size else line[: size - 1].rstrip() + "…"
+def gist(message: Message) -> str:
+    """What a line has room for: what is said or done first; a thought only where that is all."""
+    shown = [(part.kind == "thinking", _shown(part)) for part in spoken(message)]
+    return next((text for _, text in sorted(shown, key=itemgetter(0)) if text.strip()), "")
 
 
-def indented(text: str) -> str:
-    """JSON as people read it; what is no JSON stays as it is."""
-    if not text.lstrip().startswith(("{", "[")):
-        return text
-    try:
-        value = decode_value(text.encode(errors="surrogatepass"))
-        return json.dumps(value, indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return text
+def _shown(part: Part) -> str:
+    if part.kind in ("text", "result"):
+        return part.text
+    if part.kind == "call":
+        return f"[{part.name}({part.text})]"
+    return f"[{part.text}]" if part.kind == "data" else f"[{part.kind}: {part.text}]"
 
 
 def as_json(value: Any) -> str:
     """Any JSON value as one line."""
     return encode_found({"": value}).decode()[len('{"":') : -1]
-
-
-def utf8(text: str) -> bytes:
-    """The text encoded; a lone surrogate, which no encoding has, as the replacement character."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in text).encode()
 
 
 def _content(content: object) -> Iterator[Part]:

@@ -1,13 +1,15 @@
-"""What drawings say of a run of messages, and which runs are joined: for Mermaid and Graphviz alike."""
+"""What diagrams say of a run of messages, and which runs are joined: for Mermaid and Graphviz alike."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bough.transfer.export.parts import first_line, role_of
+from bough import history
+from bough.parts import role_of
 from bough.transfer.export.talk import Exported, Merge
-from bough.transfer.export.tree import Run, Tree, first_of
+from bough.transfer.export.text import first_line
+from bough.transfer.export.tree import Run, Tree
 
 MAX_TEXT = 40
 MAX_NAME = 40
@@ -22,15 +24,24 @@ class Edge(NamedTuple):
     merge: Merge | None = None
 
 
+def nodes(tree: Tree) -> Iterator[Run]:
+    """The runs, before them the root where a branch has no messages."""
+    if tree.root.branches:
+        yield tree.root
+    yield from tree.runs
+
+
 def label(talk: Exported, run: Run) -> list[str]:
     """The lines of a run's label: the branches and tags that end here, how many messages, how the first begins."""
-    count = run.stop - run.start
+    count = run.length
     names = [record.id for record in run.branches] + [f"tag {name}" for name in run.tags]
     lines = [_cut(name) for name in names[:MAX_NAMES]]
     if len(names) > MAX_NAMES:
         lines.append(f"and {len(names) - MAX_NAMES} more")
+    if not count:
+        return [*lines, "no messages"]
     numbers = f"message {run.stop}" if count == 1 else f"{count} messages, {run.start + 1} to {run.stop}"
-    [message] = talk.read(first_of(run.pieces))
+    [message] = talk.read(history.cut(run.pieces, 0, 1))
     return [*lines, numbers, f"{_cut(role_of(message))}: {first_line(message, MAX_TEXT)}"]
 
 

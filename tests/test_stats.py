@@ -87,7 +87,7 @@ def as_dict(stats: Stats) -> dict[str, Any]:
 COUNTER = iter(range(10**9))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_stats_are_those_of_a_plain_recount(store_factory: StoreFactory, steps: list[tuple[str, Any]]) -> None:
     with Manager(f"talk {next(COUNTER)}", store=store_factory()) as manager:

@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import bough
 
 BENCH = Path(__file__).parents[2] / "bench"
@@ -23,28 +21,20 @@ def python(*words: str, first: Path = SOURCES) -> subprocess.CompletedProcess[st
     )
 
 
-@pytest.fixture(scope="module")
-def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What a small run prints where OpenAI's package is not installed."""
-    absent = tmp_path_factory.mktemp("absent")
+def test_a_small_run_measures_what_works_and_shows_what_is_not_installed(tmp_path: Path) -> None:
+    absent = tmp_path / "absent"  # where OpenAI's package is not installed
+    absent.mkdir()
     (absent / "agents.py").write_text("raise ImportError('No module named agents')")
     words = ["--points", "10", "200", "--budget", "30", "--rounds", "1", "--branches", "5", "--no-speed", "--print"]
     systems = ["--only", "bough-sqlite", "bough-json", "raw-file", "raw-sqlite3", "raw-apsw", "openai-sqlite"]
     done = python(str(BENCH / "run"), *words, *systems, first=absent)
     assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.mark.parametrize("title", ["Bough, SQLite", "Bough, JSON files", "floor: raw insert, `apsw`"])
-def test_every_measurement_of_a_system_that_works_is_a_time(printed: str, title: str) -> None:
-    rows = [line for line in printed.splitlines() if line.startswith((f"| {title} |", f"| **{title}** |"))]
-    assert len(rows) >= 6
-    assert not [line for line in rows if "fails" in line]
-
-
-def test_a_system_that_is_not_installed_is_shown(printed: str) -> None:
-    assert "| OpenAI Agents SQLiteSession | not installed | not installed |" in printed
-    assert "| OpenAI Agents SQLiteSession | not installed (No module named agents) |" in printed
+    for title in ("Bough, SQLite", "Bough, JSON files", "floor: raw insert, `apsw`"):
+        rows = [line for line in done.stdout.splitlines() if line.startswith((f"| {title} |", f"| **{title}** |"))]
+        assert len(rows) >= 6, title
+        assert not [line for line in rows if "fails" in line]
+    assert "| OpenAI Agents SQLiteSession | not installed | not installed |" in done.stdout
+    assert "| OpenAI Agents SQLiteSession | not installed (No module named agents) |" in done.stdout
 
 
 def test_a_driver_that_reads_something_else_fails(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_killed_at_any_moment_again_and_again_it_completes(
     chance = random.Random(3)
     source = place("json", tmp_path, "a")
     with ConversationBranchManager(SESSION, store=source) as manager:
-        for n in range(12):
+        for n in range(8):
             manager.add_messages([say(f"{n}, {each} " + "x" * 500) for each in range(400)])
             manager.fork(f"f{n}")
             manager.set_messages(manager.get_messages()[5:])

@@ -80,7 +80,7 @@ def texts(store: Store) -> dict[str, tuple[str, list[bytes]]]:
 
 @pytest.mark.parametrize("kind", ["memory", "json", "sqlite"])
 def test_a_copy_made_again_and_again_is_the_session(kind: str) -> None:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(program=programs)
     def holds(program: list[tuple[Callable[[Any], object], bool]]) -> None:
         with TemporaryDirectory() as folder:
@@ -107,7 +107,7 @@ def test_a_copy_made_again_and_again_is_the_session(kind: str) -> None:
 def test_what_was_shown_before_is_shown_after(first: str, second: str) -> None:
     """Of every pair of stores: branches, tags and metadata, in the copy and still in the source."""
 
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=8)
     @given(program=programs)
     def holds(program: list[tuple[Callable[[Any], object], bool]]) -> None:
         with TemporaryDirectory() as folder:
@@ -157,7 +157,7 @@ def undo_everywhere(stores: list[Store]) -> bool:
 def test_two_who_take_turns(kind: str) -> None:
     """One works, copies to the other, who works and copies back: no place is given to two messages."""
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(turns=st.lists(st.lists(verbs, max_size=6), max_size=6))
     def holds(turns: list[list[Callable[[Any], object]]]) -> None:
         with TemporaryDirectory() as folder:

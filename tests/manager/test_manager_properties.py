@@ -66,7 +66,7 @@ def for_each_store(*arguments: Any, **named: Any) -> Callable[[Callable[..., Non
     def decorate(test: Callable[..., None]) -> Callable[[str], None]:
         @pytest.mark.parametrize("kind", STORES)
         def on_store(kind: str) -> None:
-            @settings(max_examples=STORES[kind], deadline=None, suppress_health_check=list(HealthCheck))
+            @settings(max_examples=STORES[kind], suppress_health_check=list(HealthCheck))
             @given(st.fixed_dictionaries(named))
             def holds(drawn: dict[str, Any]) -> None:
                 with talk(kind) as manager:

@@ -266,7 +266,7 @@ def do(manager: ConversationBranchManager, verb: str, value: object) -> None:
         pass  # a merge into itself, main to be deleted, nothing to undo
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, max_size=8), QUERIES)
 def test_every_store_finds_the_same(steps: list[tuple[str, object]], written: str) -> None:
     query = parse(written)

@@ -77,7 +77,7 @@ def commits(branches: list[History]) -> str:
     return "\n".join(out) + "\n"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(steps)
 def test_the_common_beginning_ends_at_the_merge_base(
     tmp_path_factory: pytest.TempPathFactory, script: list[tuple[str, int, int]]

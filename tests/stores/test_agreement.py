@@ -218,14 +218,14 @@ def agree(program: list[tuple[str, tuple[Any, ...]]]) -> None:
         assert found["sqlite"] == found["memory"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(program=PROGRAMS)
 def test_agreement(program: list[tuple[str, tuple[Any, ...]]]) -> None:
     agree(program)
 
 
 @pytest.mark.torture
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(program=st.lists(st.tuples(SESSIONS, STEPS), min_size=10, max_size=60))
 def test_agreement_of_long_programs(program: list[tuple[str, tuple[Any, ...]]]) -> None:
     agree(program)

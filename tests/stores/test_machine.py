@@ -33,10 +33,10 @@ def sqlite_place() -> Iterator[StoreFactory]:
 
 
 TestMemory = manager_machine(memory_place).TestCase
-TestMemory.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestMemory.settings = settings(max_examples=100, stateful_step_count=40)
 
 TestJson = manager_machine(json_place).TestCase
-TestJson.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestJson.settings = settings(max_examples=40, stateful_step_count=30)
 
 TestSqlite = manager_machine(sqlite_place).TestCase
-TestSqlite.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestSqlite.settings = settings(max_examples=40, stateful_step_count=30)

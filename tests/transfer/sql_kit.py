@@ -27,6 +27,7 @@ def built(path: Path, golden: str) -> Path:
     """A new database of the SQL in ``golden``."""
     path.unlink(missing_ok=True)
     connection = apsw.Connection(str(path))
+    connection.pragma("synchronous", "off")
     list(connection.execute((GOLDEN / golden).read_text(encoding="utf-8")))
     connection.close()
     return path
@@ -39,6 +40,7 @@ def golden_tree(folder: Path, golden: str) -> dict[str, Any]:
 def change(path: Path, changes: list[Any], tables: tuple[str, ...]) -> None:
     """Puts junk into cells, deletes rows and points rows at others. What the tables do not allow is left."""
     connection = apsw.Connection(str(path))
+    connection.pragma("synchronous", "off")
     for table_at, column_at, row_at, value in changes:
         table = tables[table_at % len(tables)]
         columns = [name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))]

@@ -175,7 +175,7 @@ def test_what_stands_before_the_damage_comes_out_and_the_rest_is_told(tmp_path: 
     assert "the rest of the database cannot be read" in found[-1].reason
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cut=st.floats(0, 1), at=st.floats(0, 1), junk=st.binary(min_size=1, max_size=200))
 def test_a_damaged_file_never_fails_otherwise(
     tmp_path_factory: pytest.TempPathFactory, cut: float, at: float, junk: bytes

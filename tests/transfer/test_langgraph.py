@@ -44,6 +44,7 @@ class Saver:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "a.db"
         self._connection = apsw.Connection(str(self.path))
+        self._connection.pragma("synchronous", "off")
         for statement in SCHEMA:
             self._connection.execute(statement)
 
@@ -176,7 +177,7 @@ def test_parents_that_go_round_or_are_missing(tmp_path: Path) -> None:
     assert reasons == ["checkpoint '3': its parent 'gone' is missing"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(changes=CHANGES)
 def test_whatever_stands_in_the_tables_is_read_or_told(
     tmp_path_factory: pytest.TempPathFactory, changes: list[object]
@@ -199,7 +200,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(data=st.binary(max_size=60) | VALUES.map(json.dumps).map(str.encode))
 def test_any_bytes_may_stand_in_a_checkpoint(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     saver = Saver(tmp_path_factory.mktemp("bytes"))

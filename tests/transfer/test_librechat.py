@@ -192,13 +192,13 @@ def good(value: Any) -> Iterator[tuple[str, str]]:
                 yield from ((one["messageId"], text) for text in texts if isinstance(text, str) and "mark" in text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(value=st.sampled_from([FLAT, TREE]).flatmap(lambda base: mangled(base, ["a", "b", "c", "d", ROOT, "gone"])))
 def test_whatever_is_whole_comes_out(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     check_nothing_is_lost(tmp_path_factory.getbasetemp() / "librechat.json", value, good, "librechat")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(share=st.floats(0, 1))
 def test_a_torn_file(tmp_path_factory: pytest.TempPathFactory, share: float) -> None:
     talks = [{**FLAT, "conversationId": str(number)} for number in range(4)]

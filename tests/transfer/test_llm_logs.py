@@ -107,7 +107,7 @@ TABLES = ("responses", "conversations", "tool_calls", "tool_results", "prompt_at
 STORE = ("attachments", "fragments", "messages", "parts", "threads", "turns")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(changes=CHANGES)
 def test_whatever_stands_in_the_tables_is_read_or_told(
     tmp_path_factory: pytest.TempPathFactory, changes: list[object]

@@ -84,7 +84,7 @@ def test_tables_of_other_names_and_items_that_are_encrypted(tmp_path: Path) -> N
     assert defect.reason == "message 2: it is encrypted (EncryptedSession)"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(changes=CHANGES)
 def test_whatever_stands_in_the_tables_is_read_or_told(
     tmp_path_factory: pytest.TempPathFactory, changes: list[object]

@@ -137,13 +137,13 @@ def good(value: Any) -> Iterator[tuple[str, str]]:
                 yield "", text[text.index("mark") :][:7]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(value=mangled(BASE, ["message", "response", "user"]))
 def test_whatever_is_whole_comes_out(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     check_nothing_is_lost(tmp_path_factory.getbasetemp() / "responses.json", value, good, "openai-responses")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(share=st.floats(0, 1))
 def test_a_torn_file(tmp_path_factory: pytest.TempPathFactory, share: float) -> None:
     lines = [{**BASE, "id": str(number)} for number in range(4)]

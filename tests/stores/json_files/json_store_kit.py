@@ -275,9 +275,55 @@ class CrashingDisk(CountingDisk):
 
 def crash_points(calls: Sequence[tuple[str, int]], *, closely: bool) -> list[tuple[int, int]]:
     """Where to crash: before each call, and within each write (closely: every few bytes of it)."""
-    points: list[tuple[int, int]] = []
-    for at, (_, size) in enumerate(calls):
-        points.append((at, 0))
-        inside = range(1, size, 11) if closely else sorted({1, 2, size // 2, size - 1})
-        points += [(at, written) for written in inside if 0 < written < size]
-    return points
+    return [(at, written) for at, (_, size) in enumerate(calls) for written in (0, *within(size, closely=closely))]
+
+
+def within(size: int, *, closely: bool) -> list[int]:
+    """After how many bytes of a write of that size to crash."""
+    places = range(1, size, 11) if closely else sorted({1, 2, size // 2, size - 1})
+    return [written for written in places if 0 < written < size]
+
+
+class Image(NamedTuple):
+    """A copy of the store as a process leaves it that dies before call ``at``, after ``written`` bytes of it."""
+
+    root: Path
+    at: int
+    written: int
+
+
+class ImagingDisk(CountingDisk):
+    """Takes an image at every crash point of work on ``root`` that finds other files than the one before.
+
+    What a process has handed to the kernel stays when it dies, and what it has not was never there: so the files of one
+    living process are those of all that die on its way, without a process for each. Its lock is left out;
+    ``test_a_dead_process_leaves_what_its_image_shows`` holds these images against real deaths.
+    """
+
+    def __init__(self, root: Path, folder: Path, *, closely: bool = False) -> None:
+        super().__init__()
+        folder.mkdir()
+        self.images: list[Image] = []
+        self._root = root
+        self._folder = folder
+        self._closely = closely
+        self._is_new = True
+
+    def step(self, name: str, size: int = 0) -> None:
+        if self._is_new:
+            self._take(0)
+        self._is_new = not name.startswith("sync")
+        super().step(name, size)
+
+    def write(self, descriptor: int, data: bytes, offset: int) -> None:
+        self.step("write", len(data))
+        for written in within(len(data), closely=self._closely):
+            os.pwrite(descriptor, data[:written], offset)
+            self._take(written)
+        Disk.write(self, descriptor, data, offset)
+
+    def _take(self, written: int) -> None:
+        at = len(self.calls) - (written > 0)  # within a write, that one is counted already
+        image = Image(self._folder / f"{at}-{written}", at, written)
+        copy_tree(self._root, image.root)
+        self.images.append(image)

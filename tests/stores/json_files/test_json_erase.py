@@ -11,18 +11,15 @@ from pathlib import Path
 
 import pytest
 from json_store_kit import (
-    CRASHED,
     SESSION,
     CountingDisk,
-    CrashingDisk,
+    ImagingDisk,
     State,
     append,
     check_files,
     check_whole,
     copy_tree,
-    crash_points,
     go_on_briefly,
-    in_child,
     lines,
     manager_of,
     quietly,
@@ -35,7 +32,7 @@ from test_power_loss import Files, Notes, RecordingDisk, after_power_loss
 from bough import history
 from bough.changes import change, put_again
 from bough.errors import BranchMovedError, CorruptBranchError, InvalidRequestError, StoreUnavailableError
-from bough.model import Change, Commit, Drop, Graft, History, Message, Piece
+from bough.model import Change, Drop, Graft, History, Message, Piece
 from bough.stores.json_files import JsonFilesStore, log
 from bough.stores.json_files.disk import Disk, open_file
 
@@ -389,22 +386,15 @@ def both_ways(tmp_path: Path, template: Path, act: Callable[[JsonFilesStore], Ch
     rest = history.subtract(every_history(store_of(template)), change.free)
     kept = store_of(template).read(SESSION, rest)
     lost = store_of(template).read(SESSION, change.free)
-    counting = CountingDisk()
     whole = tmp_path / "whole"
     copy_tree(template, whole)
-    store_of(whole, counting).commit(SESSION, change)
+    disk = ImagingDisk(whole, tmp_path / "images")
+    store_of(whole, disk).commit(SESSION, change)
     after = snapshot(whole)
     seen = set()
-    assert len(counting.calls) > 5
-    for number, (at, written) in enumerate(crash_points(counting.calls, closely=False)):
-        root = tmp_path / f"crash-{number}"
-        copy_tree(template, root)
-        where = f"{counting.calls[at]} number {at}, after {written} bytes"
-
-        def dies(root: Path = root, at: int = at, written: int = written) -> Commit:
-            return store_of(root, CrashingDisk(at, written)).commit(SESSION, change)
-
-        assert in_child(lambda: (dies(), None)[1]) == CRASHED, where
+    assert len(disk.images) > 5
+    for root, at, written in disk.images:
+        where = f"{disk.calls[at]} number {at}, after {written} bytes"
         done = store_of(root).load(SESSION).last_operation > store_of(template).load(SESSION).last_operation
         found = snapshot(root)
         assert found == (after if done else before), where
@@ -450,19 +440,12 @@ def test_a_crash_while_attributes_are_set(tmp_path: Path) -> None:
     template = tmp_path / "template"
     begin(template)
     store_of(template).commit(SESSION, change("describe", attributes={"n": 1}))
-    counting = CountingDisk()
     whole = tmp_path / "whole"
     copy_tree(template, whole)
-    store_of(whole, counting).commit(SESSION, change("describe", attributes={"n": 2}))
+    disk = ImagingDisk(whole, tmp_path / "images", closely=True)
+    store_of(whole, disk).commit(SESSION, change("describe", attributes={"n": 2}))
     seen = set()
-    for number, (at, written) in enumerate(crash_points(counting.calls, closely=True)):
-        root = tmp_path / f"crash-{number}"
-        copy_tree(template, root)
-
-        def dies(root: Path = root, at: int = at, written: int = written) -> None:
-            store_of(root, CrashingDisk(at, written)).commit(SESSION, change("describe", attributes={"n": 2}))
-
-        assert in_child(dies) == CRASHED
+    for root, _, _ in disk.images:
         found = dict(store_of(root).load(SESSION).attributes)
         seen.add(found["n"])
         manager_of(root).rename_branch("side", "Another")
@@ -656,7 +639,6 @@ def test_a_beginning_of_a_document_in_the_attic_is_never_taken_for_messages(tmp_
 def test_a_crash_leaves_no_beginning_in_the_attic(tmp_path: Path) -> None:
     template = tmp_path / "template"
     begin(template)
-    counting = CountingDisk()
     probe = tmp_path / "probe"
     copy_tree(template, probe)
 
@@ -664,13 +646,11 @@ def test_a_crash_leaves_no_beginning_in_the_attic(tmp_path: Path) -> None:
         with manager_of(root, disk) as manager:
             manager.set_messages(manager.get_messages()[:1])
 
-    shorten(probe, counting)
+    disk = ImagingDisk(probe, tmp_path / "images")
+    shorten(probe, disk)
     record = store_of(template).load(SESSION).branches["main"]
     messages = store_of(template).read(SESSION, record.history)
-    for number, (at, written) in enumerate(crash_points(counting.calls, closely=False)):
-        root = tmp_path / f"crash-{number}"
-        copy_tree(template, root)
-        assert in_child(lambda: shorten(root, CrashingDisk(at, written))) == CRASHED  # noqa: B023
+    for root, _, _ in disk.images:
         manager_of(root).rename_branch("side", "Another operation of that number")
         shorten(root, Disk(durable=False))
         assert store_of(root).read(SESSION, record.history) == messages

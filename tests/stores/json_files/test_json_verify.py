@@ -119,7 +119,7 @@ def rewrite(path: Path, number: int) -> None:
         append(store_of(path.parent.parent), value["id"], say("after that"))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)), max_size=12))
 def test_2_sessions_of_any_shape_are_healthy(steps: list[tuple[int, int, int]], tmp_path_factory: Any) -> None:
     root = tmp_path_factory.mktemp("any")
@@ -216,10 +216,10 @@ def flips(path: Path, step: int) -> list[tuple[int, bytes]]:
     return found
 
 
+@pytest.mark.parametrize("step", [11, pytest.param(1, id="exhaustive", marks=pytest.mark.torture)])
 @pytest.mark.parametrize("name", ["main.json", "side.json", "operations.jsonl", "attic/main.8", "attic/gone.6"])
-def test_a_flipped_bit_is_found_wherever_it_is(root: Path, name: str) -> None:
+def test_a_flipped_bit_is_found_wherever_it_is(root: Path, name: str, step: int) -> None:
     path = folder(root) / name
-    step = 7 if name == "operations.jsonl" else 3
     whole = path.read_bytes()
     for at, data in flips(path, step):
         path.write_bytes(data)
@@ -234,11 +234,12 @@ def test_a_flipped_bit_is_found_wherever_it_is(root: Path, name: str) -> None:
     assert verify(root) == []
 
 
+@pytest.mark.parametrize("step", [23, pytest.param(1, id="exhaustive", marks=pytest.mark.torture)])
 @pytest.mark.parametrize("name", ["main.json", "side.json", "operations.jsonl", "attic/main.8", "attic/gone.6", "HEAD"])
-def test_a_file_that_was_cut_off_is_found(root: Path, name: str) -> None:
+def test_a_file_that_was_cut_off_is_found(root: Path, name: str, step: int) -> None:
     path = folder(root) / name
     whole = path.read_bytes()
-    for size in range(0, len(whole), 11):
+    for size in range(0, len(whole), step):
         path.write_bytes(whole[:size])
         found = verify(root)
         unseen = name == "operations.jsonl" and whole[:size].endswith(b"\n")

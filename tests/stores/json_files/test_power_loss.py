@@ -459,14 +459,19 @@ SECOND: dict[str, Callable[[ConversationBranchManager, str], object]] = {
 }
 
 
+@pytest.mark.parametrize(
+    "stride", [pytest.param(2, id="every second"), pytest.param(1, id="exhaustive", marks=pytest.mark.torture)]
+)
 @pytest.mark.parametrize("second", SECOND)
 @pytest.mark.parametrize("first", FIRST)
-def test_what_builds_on_the_unsynced_work_of_a_dead_process(tmp_path: Path, first: str, second: str) -> None:
-    """One dies at every second of its calls, having synced nothing more. Once the next one has acknowledged something
-    that builds on it, all of it is there."""
+def test_what_builds_on_the_unsynced_work_of_a_dead_process(
+    tmp_path: Path, first: str, second: str, stride: int
+) -> None:
+    """One dies at one of its calls, having synced nothing more. Once the next one has acknowledged something that
+    builds on it, all of it is there."""
     chance = random.Random(f"{first} {second}")
     branch_id, work = FIRST[first]
-    for killed_at in range(chance.randrange(2), 100, 2):
+    for killed_at in range(chance.randrange(stride), 100, stride):
         here = tmp_path / str(killed_at)
         here.mkdir()
         notes = Notes(here / "real")

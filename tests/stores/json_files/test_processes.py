@@ -48,7 +48,7 @@ def open_manager(root: Path, durability: Durability) -> ConversationBranchManage
 @pytest.mark.parametrize("durability", ["full", "lazy"])
 def test_four_processes_append_to_one_branch(tmp_path: Path, durability: Durability) -> None:
     """Each message once, each process's own order kept, whole states meanwhile, and the file is plain JSON."""
-    processes, appends = 4, 500
+    processes, appends = 4, 250
     open_manager(tmp_path, durability)
 
     def write(process: int) -> None:
@@ -106,7 +106,7 @@ def test_operations_of_four_processes(tmp_path: Path) -> None:
 
 def test_readers_see_the_state_that_belongs_to_the_last_operation(tmp_path: Path) -> None:
     """An operation that is committed is seen, all of it, also while its files are on their way to their places."""
-    rounds = 400
+    rounds = 200
     manager = open_manager(tmp_path, "lazy")
     manager.create_branch("y", "y")
     manager.delete_branch("y")

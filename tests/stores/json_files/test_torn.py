@@ -79,6 +79,7 @@ def pages(old: bytes, new: bytes) -> Iterator[bytes]:
                 yield bytes(torn)
 
 
+@pytest.mark.parametrize("places", [40, pytest.param(400, id="exhaustive", marks=pytest.mark.torture)])
 @pytest.mark.parametrize("tear", [prefixes, with_zeros, pages])
 @pytest.mark.parametrize(
     ("before", "new"),
@@ -93,13 +94,17 @@ def pages(old: bytes, new: bytes) -> Iterator[bytes]:
     ids=["one", "batch", "first", "first-batch", "long-batch", "awkward"],
 )
 def test_an_append_that_is_torn_anywhere(
-    tmp_path: Path, before: list[Message], new: list[Message], tear: Callable[[bytes, bytes], Iterator[bytes]]
+    tmp_path: Path,
+    before: list[Message],
+    new: list[Message],
+    tear: Callable[[bytes, bytes], Iterator[bytes]],
+    places: int,
 ) -> None:
     root, old, whole, first, second = grown(tmp_path, before, new)
     path = root / SESSION / "main.json"
     after = say("after")
     tears = list(tear(old, whole))
-    step = max(1, len(tears) // 80)
+    step = max(1, len(tears) // places)
     repairs = 0
     for torn in tears[:: step if step % 2 else step + 1]:
         for leftover in (root / SESSION / "attic").glob("*"):

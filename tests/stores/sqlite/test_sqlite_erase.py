@@ -411,7 +411,9 @@ def test_no_room_for_a_new_file_leaves_the_purge_done_and_told_of(tmp_path: Path
     check_file(path)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(n, id=f"exhaustive-{n}", marks=pytest.mark.torture) for n in range(2, 12))]
+)
 def test_killed_at_any_moment_of_a_purge(tmp_path: Path, seed: int) -> None:
     """Either nothing is gone, or it is; and then verify tells until the next operation has finished it."""
     chance = random.Random(seed)

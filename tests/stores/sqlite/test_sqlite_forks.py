@@ -290,12 +290,12 @@ def test_stores_that_come_and_go_while_others_fork(tmp_path: Path) -> None:
 
 
 def test_many_threads_on_one_store(tmp_path: Path) -> None:
-    """Each verb, reads and searches, twenty threads; connections are no more than threads were at work."""
+    """Each verb, reads and searches, a dozen threads; connections are no more than threads were at work."""
     path = tmp_path / "store.db"
     store = SqliteStore(path, durability="lazy", lock_timeout=WAIT)
     main = ConversationBranchManager(SESSION, store=store)
     main.add_messages(say("first"))
-    threads, rounds = 20, 4
+    threads, rounds = 12, 3
     errors: list[BaseException] = []
 
     def work(number: int) -> None:

@@ -407,7 +407,7 @@ def test_images_of_a_file_at_work(tmp_path: Path) -> None:
             assert len(batches) >= acknowledged
             check_file(root / "store.db")
             shutil.rmtree(root)
-            if good == 12:
+            if good == 6:
                 break
     finally:
         os.kill(worker, signal.SIGKILL)

@@ -488,7 +488,9 @@ def give_up(manager: ConversationBranchManager, chance: random.Random, *, erase:
         manager.gc(keep=timedelta())
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "seed", [*range(4), *(pytest.param(n, id=f"exhaustive-{n}", marks=pytest.mark.torture) for n in range(4, 24))]
+)
 def test_nothing_is_found_in_a_session_that_had_a_long_life(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

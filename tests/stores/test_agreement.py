@@ -87,6 +87,11 @@ class World:
             (self.numbers.setdefault(piece.segment, len(self.numbers)), piece.start, piece.stop) for piece in pieces
         ]
 
+    def told(self, key: str, value: Any) -> object:
+        if key == "segment":
+            return self.numbers.setdefault(value, len(self.numbers))
+        return self.history(tuple(Piece(*piece) for piece in value)) if key == "source_history" else value
+
     def record(self, record: BranchRecord | None) -> object:
         if record is None:
             return None
@@ -109,10 +114,7 @@ class World:
                     ((entry.id, self.record(entry.before), self.record(entry.after)) for entry in each.branches),
                     key=lambda change: change[0],
                 )
-                detail = {
-                    key: self.history(tuple(Piece(*piece) for piece in value)) if key == "source_history" else value
-                    for key, value in each.detail.items()
-                }
+                detail = {key: self.told(key, value) for key, value in each.detail.items()}
                 heads = each.head_before, each.head_after
                 out.append((each.number, each.kind, heads, changes, detail, each.pid == os.getpid(), each.hostname))
         return out

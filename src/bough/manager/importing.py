@@ -10,7 +10,7 @@ from typing import Any
 from bough import attributes, changes, history, imports
 from bough.errors import BoughError, BranchExistsError, BranchMovedError
 from bough.manager.base import Base, number_of
-from bough.model import BranchChange, Commit, Graft, History, Message, Piece, SessionState, replace
+from bough.model import BranchChange, Commit, Graft, History, Message, Piece, Put, SessionState, replace
 from bough.stores.base import check_id, operation_of
 
 BLOCK = 1000
@@ -31,16 +31,27 @@ class ImportVerbs(Base):
         """
         incoming = list(branches)
         imports.check_incoming(incoming)
+        wanted = [check_id(branch.id) for branch in incoming]
         refused: SessionState | None = None
         with self.lock():
             while True:
-                state = self._session.load(only=[check_id(branch.id) for branch in incoming])
+                self._session.load(only=wanted)  # none of them is damaged
+                state = self._session.load()
                 sent: list[Piece] = []
-                plan = imports.Plan(state.branches, read=self._in_blocks, send=partial(self._send, sent))
+                plan = imports.Plan(
+                    state.branches,
+                    wanted,
+                    read=self._in_blocks,
+                    send=partial(self._send, sent),
+                    imported=self._segments_of_imports,
+                )
                 try:
                     for branch in incoming:
                         plan.add(branch)
-                    commit = self._take_over(plan, state, metadata or {}) if plan.puts else None
+                    puts = plan.puts()
+                    commit = self._take_over(plan, puts, state, metadata or {}) if puts else None
+                    if not puts:
+                        self._give_up(sent)
                     break
                 except BaseException as error:  # what went ahead is of no use any more
                     self._give_up(sent)
@@ -56,11 +67,14 @@ class ImportVerbs(Base):
             operation=number_of(commit),
         )
 
-    def _take_over(self, plan: imports.Plan, state: SessionState, metadata: Mapping[str, Any]) -> Commit:
+    def _take_over(
+        self, plan: imports.Plan, wanted: Sequence[Put], state: SessionState, metadata: Mapping[str, Any]
+    ) -> Commit:
         new = {key: value for key, value in metadata.items() if key not in state.attributes}
-        change = changes.change("import", attributes=attributes.updated(state.attributes, new) if new else None)
+        updated = attributes.updated(state.attributes, new) if new else None
+        change = changes.change("import", detail={"segment": plan.segment}, attributes=updated)
         number = state.last_operation + 1
-        puts = tuple(replace(put, record=replace(put.record, operation=number)) for put in plan.puts)
+        puts = tuple(replace(put, record=replace(put.record, operation=number)) for put in wanted)
         entries = [
             BranchChange(id=put.record.id, before=state.branches.get(put.record.id), after=put.record) for put in puts
         ]
@@ -69,6 +83,11 @@ class ImportVerbs(Base):
         commit = replace(commit, operation=operation)
         self._session.wrote(commit)
         return commit
+
+    def _segments_of_imports(self) -> set[str]:
+        """The log is read for it: needed where something was edited and has changed in its program, too."""
+        made = (operation for operation in self.store.operations(self.session_id) if operation.kind == "import")
+        return {str(operation.detail.get("segment")) for operation in made}
 
     def _send(self, sent: list[Piece], piece: Piece, lines: Sequence[bytes]) -> None:
         sent.append(piece)

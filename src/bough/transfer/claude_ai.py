@@ -165,7 +165,8 @@ def _messages(id_: str, one: Mapping[str, Any], reading: Reading, odd: list[tupl
         ROLES.get(sender, sender),
         said,
         source=SOURCE,
-        id=id_,
+        id=normal.string(one.get("uuid")),
+        place=None if normal.string(one.get("uuid")) else id_,
         time=time,
         model=normal.string(one.get("model")),
         more={

@@ -74,7 +74,7 @@ def read(records: Iterable[Record | Defect], reading: Reading) -> Iterator[Conve
     for record in records:
         yield from [record] if isinstance(record, Defect) else rollout.add(record)
     rollout.close()
-    if not rollout.seen:
+    if rollout.first is None:
         return
     nodes, defects = grow(rollout.entries, file=reading.source.name, leaf=rollout.tip)
     yield from defects
@@ -84,7 +84,7 @@ def read(records: Iterable[Record | Defect], reading: Reading) -> Iterator[Conve
         yield Defect(file=reading.source.name, line=1, reason=reason, kept=True)
     id_ = None if base else rollout.meta.get("id")
     yield Conversation(
-        session_id=normal.session_name(NAME, id_, rollout.meta, reading.source.name),
+        session_id=normal.session_name(NAME, id_, rollout.meta or rollout.first, reading.source.name),
         nodes=nodes,
         file=reading.source.name,
         line=1,
@@ -106,7 +106,7 @@ class _Rollout:
         self._spent: dict[str, Any] | None = None
         self._turns: list[str | None] = []  # the tip before each turn of the user
         self._other: Counter[str] = Counter()
-        self.seen = False
+        self.first: dict[str, Any] | None = None
         self.meta: dict[str, Any] = {}
         self.title: str | None = None
         self.entries: list[Entry] = []
@@ -114,7 +114,7 @@ class _Rollout:
 
     def add(self, record: Record) -> Iterator[Defect]:
         value = record.value
-        self.seen = True
+        self.first = value if self.first is None else self.first
         kind = string(value.get("type"))
         payload = fields(value.get("payload"))
         if kind in _ITEMS and "payload" not in value:
@@ -214,7 +214,7 @@ class _Rollout:
             role,
             said,
             source=NAME,
-            id=f"line-{record.line}",
+            place=f"line-{record.line}",
             time=normal.moment(record.value.get("timestamp")),
             model=self._model if role == "assistant" else None,
             more=more,

@@ -133,7 +133,8 @@ def _messages(id_: str, one: Mapping[str, Any], reading: Reading) -> list[dict[s
         "user" if by_user else "assistant",
         said,
         source=SOURCE,
-        id=id_,
+        id=normal.string(one.get("messageId")),
+        place=None if normal.string(one.get("messageId")) else id_,
         time=time,
         model=normal.string(one.get("model")),
         more={

@@ -2,8 +2,8 @@
 
 ``{"role", "content", "tool_calls"?, "tool_call_id"?, "metadata"}``. Text alone is a string; anything else is a list of
 parts: ``text``, ``image_url`` and ``file`` by reference (never their bytes), ``thinking``. ``metadata`` is where it
-comes from: ``source`` (the program), ``id``, ``time`` (ISO 8601), ``model``, ``usage``, and what else the program said;
-with ``raw`` the whole original.
+comes from: ``source`` (the program), ``id`` (the program's own, or where it gives none ``place``: ``line-17``), ``time``
+(ISO 8601), ``model``, ``usage``, and what else the program said; with ``raw`` the whole original.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def message(
     *,
     source: str,
     id: str | None = None,  # noqa: A002  (the key it becomes)
+    place: str | None = None,
     time: datetime | None = None,
     model: str | None = None,
     usage: Mapping[str, Any] | None = None,
@@ -46,6 +47,7 @@ def message(
     metadata = {
         "source": source,
         "id": id,
+        "place": place,
         "time": None if time is None else time_text(time),
         "model": model,
         "usage": None if usage is None else dict(usage),
@@ -120,6 +122,7 @@ def turn(
     *,
     source: str,
     id: str | None = None,  # noqa: A002  (as in message)
+    place: str | None = None,
     time: datetime | None = None,
     model: str | None = None,
     usage: Mapping[str, Any] | None = None,
@@ -143,7 +146,9 @@ def turn(
         if parts or calls or not results:
             content = parts or (None if calls else "")
             first: dict[str, Any] = {} if made else {"usage": usage, "more": more, "raw": raw}
-            made.append(message(role, content, source=source, id=id, time=time, model=model, calls=calls, **first))
+            made.append(
+                message(role, content, source=source, id=id, place=place, time=time, model=model, calls=calls, **first)
+            )
         waiting = [one["id"] for one in calls if all(one["id"] != result.answers for result in results)]
         for result in results:
             first = {} if made else {"usage": usage, "raw": raw}
@@ -152,7 +157,17 @@ def turn(
             answers = result.answers or (waiting.pop(0) if waiting else None)
             answer = "" if result.content in (None, []) else result.content
             made.append(
-                message("tool", answer, source=source, id=id, time=time, answers=answers, more=said_more, **first)
+                message(
+                    "tool",
+                    answer,
+                    source=source,
+                    id=id,
+                    place=place,
+                    time=time,
+                    answers=answers,
+                    more=said_more,
+                    **first,
+                )
             )
     return made
 

@@ -45,12 +45,14 @@ def read(records: Iterable[Record | Defect], reading: Reading) -> Iterator[Conve
     session = _Session(reading)
     for record in records:
         yield from [record] if isinstance(record, Defect) else session.add(record)
-    if not session.seen:
+    if session.first is None:
         return
     nodes, defects = grow(session.entries, file=reading.source.name, leaf=session.last)
     yield from defects
     yield Conversation(
-        session_id=normal.session_name(NAME, session.header.get("id"), session.header, reading.source.name),
+        session_id=normal.session_name(
+            NAME, session.header.get("id"), session.header or session.first, reading.source.name
+        ),
         nodes=nodes,
         file=reading.source.name,
         line=1,
@@ -68,7 +70,7 @@ class _Session:
         self._spool = Spool()
         self._labels: dict[str, str] = {}
         self._other: Counter[str] = Counter()
-        self.seen = False
+        self.first: dict[str, Any] | None = None
         self.header: dict[str, Any] = {}
         self.title: str | None = None
         self.entries: list[Entry] = []
@@ -76,7 +78,7 @@ class _Session:
 
     def add(self, record: Record) -> Iterator[Defect]:
         value = record.value
-        self.seen = True
+        self.first = value if self.first is None else self.first
         kind = string(value.get("type"))
         if kind == "session":
             if self.header:
@@ -147,7 +149,8 @@ def _messages(id_: str, entry: Mapping[str, Any], message: Mapping[str, Any], *,
         _ROLES.get(role, role),
         said,
         source=NAME,
-        id=id_,
+        id=string(entry.get("id")),
+        place=None if string(entry.get("id")) else id_,
         time=normal.moment(message.get("timestamp")) or normal.moment(entry.get("timestamp")),
         model=string(message.get("model")),
         usage=fields(message.get("usage")) or None,

@@ -134,7 +134,7 @@ def _messages(value: Mapping[str, Any], id_: str, index: int, wording: str, chos
         _role(value, extra),
         said,
         source=NAME,
-        id=id_,
+        place=id_,
         time=time,
         model=string(extra.get("model")),
         more=more,

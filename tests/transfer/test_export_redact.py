@@ -24,9 +24,12 @@ LETTERS = "AbCdEfGhIjKlMnOpQrStUvWxYzAbCdEfGhIj"
 UPPER = WORD[:16].upper()
 DASHES = "-" * 5
 PEM = f"{DASHES}BEGIN RSA PRIVATE KEY{DASHES}\n{WORD}{WORD}\n{WORD}==\n{DASHES}END RSA PRIVATE KEY{DASHES}"
+NUMBERED = "".join(f"    {number}\u2192{line}\n" for number, line in enumerate(PEM.splitlines()[:-1], 1))
 PARTS = ["eyJ" + WORD[:20], "eyJ" + WORD[:20], WORD]
+LOGINS = [("postgres", "hunter2", "db"), ("https", "hunter2", "example.org"), ("https", "hun/ter2", "example.org")]
+LOGINS += [("redis", "hun@ter2", "db"), ("amqp", "hun%40ter2", "db")]
 SECRETS = {
-    "private-key": [PEM, PEM.replace("RSA ", ""), PEM.replace("\n", "\\n"), PEM.partition("==")[0]],
+    "private-key": [PEM, PEM.replace("RSA ", ""), PEM.replace("\n", "\\n"), PEM.partition("==")[0], NUMBERED],
     "anthropic-key": [f"sk-ant-api03-{WORD}-{WORD}", f"sk-ant-{LETTERS}"],
     "openai-key": [f"sk-{WORD}", f"sk-proj-{WORD}_{WORD}", f"sk-svcacct-{WORD}", f"sk-proj-{LETTERS}", f"sk-{LETTERS}"],
     "stripe-key": [f"sk_live_{WORD}", f"rk_test_{WORD}", f"whsec_{WORD}"],
@@ -42,8 +45,12 @@ SECRETS = {
     "hugging-face-token": [f"hf_{WORD}"],
     "jwt": [".".join(PARTS)],
     "bearer-token": [f"Authorization: Bearer {WORD}==", f"bearer {WORD}"],
-    "authorization": ["Authorization: Basic dXNlcjpwYXNz", f"authorization=token {WORD}"],
-    "password-in-url": ["postgres://user:hunter2@db/x", "https://user:hunter2@example.org/x"],
+    "authorization": [
+        "Authorization: Basic dXNlcjpwYXNz",
+        f"authorization=token {WORD}",
+        f"authorization: bearer {UPPER[:9]}",
+    ],
+    "password-in-url": [f"{scheme}://user:{word}@{host}/x" for scheme, word, host in LOGINS],
     "e-mail": ["alice@example.org", "a.b+c@sub.example.co.uk", "jürgen@münchen.de", "alice%40example.org"],
 }
 
@@ -63,7 +70,8 @@ def test_each_pattern_finds_its_own(name: str) -> None:
     "text",
     [
         "a task-force of sk-learn users, risk-averse-and-slow-moving-people",
-        "sk-some-css-class-name-that-is-long",
+        "sk-some-css-class-name-that-is-long sk-spinner-double-bounce-child-bounce2 desk-ant-farm-of-many-colours",
+        "disk-usage-of-2024-01-by-folder /task-1234-and-its-many-subtasks \\risk-2024-and-all-that-comes-of-it",
         "bearer of bad news",
         "me @ home, @mention, x@y, price@5.00",
         "AKIA is the beginning, npm_config_registry, hf_hub_download, glpat-short, xoxb-1, whsec_x, npm_run_build",
@@ -71,8 +79,10 @@ def test_each_pattern_finds_its_own(name: str) -> None:
         "AccountKey=none, sig=x, 100%40 off, ?q=40%40b, SharedAccessKey = ",
         "-----BEGIN PUBLIC KEY-----",
         "eyJ is how one begins; eyJhbGci.x",
-        "http://localhost:8080/a@b",
-        "the basic authorization: token",
+        "http://localhost:8080/a@b http://[::1]:8080/a@b https://<host>:<port>/a@b http://$HOST:$PORT/@scope/x",
+        "http://localhost:3000\\n@mention file://C:/a/@scope/x",
+        '{"code": "x = 1\\n@pytest.mark.parametrize\\u000a@functools.cache%0A@functools.wraps"}',
+        "the basic authorization: token, the authorization: bearer of it, Authorization: Bearer ${TOKEN}",
         "[redacted:e-mail]",
     ],
 )
@@ -80,6 +90,82 @@ def test_what_is_no_secret_stays(text: str) -> None:
     redactor = Redactor()
     assert redactor.text(text) == text
     assert not redactor.counts
+
+
+ESCAPE = "\x1b"
+KEY = SECRETS["github-token"][0]
+UNREAD = {
+    "JSON behind prose": 'Result: {"a": "key:\\n%s"}',
+    "JSON Lines": '{"a": 1}\n{"a": "key:\\t%s"}\n',
+    "truncated JSON": '{"a": "key:\\u000a%s", "tru',
+    "truncated JSON in JSON in JSON": '["{\\"a\\": \\"key:\\\\\\\\n%s',
+    "Python": "r'\\n%s'",
+    "colour": f"{ESCAPE}[31m%s{ESCAPE}[0m",
+    "colour, escaped": "\\u001b[1;31m%s\\u001b[0m",
+    "colour whose escape is lost": "[31m%s[0m",
+    "URL": "https://example.org/?t%%3D%s",
+    "URL in a URL": "https://example.org/?t%%253D%s",
+}
+
+
+@pytest.mark.parametrize("place", UNREAD)
+def test_an_escape_before_a_key_does_not_hide_it(place: str) -> None:
+    """4"""
+    for name in ("github-token", "anthropic-key", "npm-token", "jwt"):
+        redactor = Redactor()
+        assert redactor.text(UNREAD[place] % SECRETS[name][0]) == UNREAD[place] % f"[redacted:{name}]"
+        assert redactor.counts == {name: 1}
+
+
+def test_an_escape_in_a_key_does_not_hide_it() -> None:
+    """4"""
+    for key in (
+        f"\\u0067{KEY[1:]}",
+        f"%67{KEY[1:]}",
+        f"{ESCAPE}[31mgh{ESCAPE}[mp_{ESCAPE}[K{KEY[4:]}",
+        f"\\x67{KEY[1:]}",
+    ):
+        assert Redactor().text(f'{{"{key}": 1, "tru').endswith('[redacted:github-token]": 1, "tru')
+    assert Redactor().text(f'["Bearer\\u0020{WORD}", ') == '["Bearer\\u0020[redacted:bearer-token]", '
+    twice = json.dumps(json.dumps({"aws_secret_access_key": f"{WORD}12345678"}))
+    assert json.loads(json.loads(Redactor().text(twice))) == {"aws_secret_access_key": "[redacted:aws-secret]"}
+    assert WORD not in Redactor().text(twice[:-1])
+
+
+def test_an_escape_is_not_cut() -> None:
+    """4"""
+    assert Redactor().text(r'x{"to": "\nalice@example.org\n"}') == r'x{"to": "\n[redacted:e-mail]\n"}'
+    assert Redactor().text(f"C:\\{SECRETS['npm-token'][0]}") == r"C:\n[redacted:npm-token]"  # it might be a new line
+    assert Redactor(["bob", "n"]).text(r"CORP\bob, \n") == r"CORP\b[redacted:own-1], [redacted:own-2]"
+
+
+def test_json_in_a_key_of_an_object_is_looked_into() -> None:
+    """1"""
+    inner = json.dumps({"\u00e4": ["alice@example.org"]}).replace("alice", "\\u0061lice")
+    made = Redactor().message({json.dumps([inner]): 1})
+    assert [json.loads(json.loads(key)[0]) for key in made] == [{"\u00e4": ["[redacted:e-mail]"]}]
+
+
+def test_what_overlaps_is_replaced_as_one() -> None:
+    """5"""
+    redactor = Redactor()
+    assert redactor.text(f"https://{KEY}@github.com/x") == "https://[redacted:github-token]@github.com/x"
+    assert redactor.text(f"https://{KEY}:x@github.com/x") == (
+        "https://[redacted:github-token]:[redacted:password-in-url]@github.com/x"
+    )
+    assert redactor.text(f"https://user:a{KEY[:3]}-{KEY}/-@example.org") == (
+        "https://user:[redacted:github-token]@example.org"
+    )
+    assert redactor.text(f"Bearer {SECRETS['jwt'][0]}+/~==") == "Bearer [redacted:jwt]"
+
+
+def test_what_was_redacted_stays_as_it_is() -> None:
+    """5"""
+    for name, secrets in SECRETS.items():
+        for secret in secrets:
+            again, once = Redactor(), Redactor().text(f"see {secret} there")
+            assert again.text(once) == once, name
+            assert not again.counts
 
 
 def test_each_pattern_is_documented() -> None:
@@ -135,7 +221,7 @@ def test_a_key_that_stands_twice_hides_nothing() -> None:
 
 
 def test_own_patterns_and_what_they_keep() -> None:
-    redactor = Redactor([r"(?P<keep>ticket )\d+", "Rome", "x*"])  # the last one finds nothing, everywhere
+    redactor = Redactor([r"(?P<keep>ticket )\d+|(?P<more>!)", "Rome", "x*"])  # the last one finds nothing, everywhere
     assert redactor.text("ticket 12 to Rome") == "ticket [redacted:own-1] to [redacted:own-2]"
     assert redactor.counts == {"own-1": 1, "own-2": 1}
 
@@ -155,7 +241,7 @@ def test_every_format_is_without_them(format_: str) -> None:
     redactor = Redactor()
     made = b"".join(EXPORTS[format_].write(redacted(exported(manager), redactor))).decode()
     assert redactor.counts
-    for secret in ["alice", "bob@", "hunter2", "dXNlcjpwYXNz", WORD, UPPER, LETTERS]:
+    for secret in ["alice", "bob@", "ter2", "dXNlcjpwYXNz", WORD, UPPER, LETTERS]:
         assert secret not in made
     assert "redacted" in made
 
@@ -174,6 +260,11 @@ def test_every_format_is_without_them(format_: str) -> None:
         "bearer " * 30_000,
         "{" * 100_000,
         "[" + '"a@b.c",' * 10_000,
+        "\\" * 200_000 + "g",
+        "%" + "25" * 100_000,
+        "%41\\u0041" * 20_000,
+        f"{ESCAPE}[" * 60_000,
+        "authorization=" * 20_000,
     ],
 )
 def test_no_text_takes_for_ever(text: str) -> None:

@@ -2,8 +2,8 @@
 
 ``{"role", "content", "tool_calls"?, "tool_call_id"?, "metadata"}``. Text alone is a string; anything else is a list of
 parts: ``text``, ``image_url`` and ``file`` by reference (never their bytes), ``thinking``. ``metadata`` is where it
-comes from: ``source`` (the program), ``id`` (the program's own, or where it gives none ``place``: ``line-17``), ``time``
-(ISO 8601), ``model``, ``usage``, and what else the program said; with ``raw`` the whole original.
+comes from: ``source`` (the program), ``id`` (the program's own; where it gives none ``place``, such as ``line-17``),
+``time`` (ISO 8601), ``model``, ``usage``, and what else the program said; with ``raw`` the whole original.
 """
 
 from __future__ import annotations

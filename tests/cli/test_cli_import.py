@@ -9,6 +9,7 @@ import shlex
 import socket
 import sys
 import zipfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cli_kit import Bough
 
 from bough.cli.importing import Account, bring_in
 from bough.stores.memory import MemoryStore
+from bough.transfer import FORMATS, Conversation, Defect, Format, read_conversations
 
 
 @pytest.fixture
@@ -128,7 +130,9 @@ def test_nothing_that_could_be_imported_is_an_error(
     bough: Bough, tmp_path: Path, lines: list[object], kind: str
 ) -> None:
     file = write(tmp_path / "bad.jsonl", *lines)
-    assert "error: " in bough("import", file, code=1).stderr
+    said = bough("import", file, code=1).stderr
+    assert "error: " in said
+    assert file in said
     assert bough.json("import", file, code=1)["error"]["type"] == kind
     assert not bough.store.exists()
 
@@ -284,8 +288,56 @@ def test_a_path_that_cannot_be_read_stops_no_other(bough: Bough, tmp_path: Path)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(os.path.relpath(tmp_path / "sock"))
         result = bough("import", str(tmp_path / "sock"), write(tmp_path / "a.jsonl", CHAT))
-    assert f"warning: {tmp_path / 'sock'}: [Errno" in result.stderr
+    assert result.stderr == f"warning: {tmp_path / 'sock'} is no regular file\n"
     assert len(bough.json("sessions")["sessions"]) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_store_that_fails_ends_it_and_what_came_in_is_told(bough: Bough, tmp_path: Path) -> None:
+    """4, 6"""
+    import resource
+
+    first, later = write(tmp_path / "a.jsonl", chat("small", id=1), chat("x" * 200_000, id=2)), tmp_path / "b.jsonl"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        result = bough("import", first, write(later, chat("other", id=3)), code=1)
+        answer = json.loads(bough("import", first, str(later), "--json", code=1).stdout)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "file too large; what is counted here came in, and the same import again brings the rest" in result.stderr
+    assert "nothing was changed" not in result.stderr
+    assert result.stdout.splitlines()[1].split() == ["sessions", "1", "1"]
+    assert (answer["interrupted"], answer["found"]["sessions"]) == (True, 1)
+    assert bough.json("import", first, str(later))["new"]["sessions"] == 2
+
+
+def test_a_bug_costs_one_file_and_is_shown(bough: Bough, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its traceback is what Python shows of an exception that nobody catches."""
+
+    def read(records: object, reading: object) -> Iterator[Conversation]:
+        raise KeyError("unforeseen")
+        yield
+
+    monkeypatch.setitem(FORMATS, "buggy", Format(lambda value: "buggy" in value, read))
+    write(tmp_path / "a.jsonl", {"buggy": 1})
+    write(tmp_path / "b.jsonl", CHAT)
+    with pytest.raises(KeyError, match="unforeseen"):
+        bough("import", str(tmp_path))
+    assert len(bough.json("sessions")["sessions"]) == 1
+    found = [item for item in read_conversations(tmp_path) if isinstance(item, Defect)]
+    assert [item.reason for item in found] == ["a bug of Bough, please report it: KeyError: 'unforeseen'"]
+
+
+def test_what_is_in_the_way_is_all_that_is_said(bough: Bough, tmp_path: Path) -> None:
+    bough("add", "user", "something else", "--session", "tree-1")
+    said = bough("import", write(tmp_path / "trees.jsonl", TREE), code=1).stderr.splitlines()
+    assert said[1:] == ["error: nothing could be imported", "hint: import into a session of its own"]
+
+
+def test_a_long_id_makes_no_wide_table(bough: Bough, tmp_path: Path) -> None:
+    out = bough.out("import", write(tmp_path / "a.jsonl", {**TREE, "message_tree_id": "t" * 400}))
+    assert max(map(len, out.split("`")[0].splitlines())) < 100
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ SOURCE = Path(__file__).parents[2] / "src"
 PROGRAM = [sys.executable, "-c", "from bough.cli import run; run()"]
 
 
-def start(store: str, *args: str) -> subprocess.Popen[bytes]:
+def start(store: str, *args: str, stdin: int | None = None) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "BOUGH_STORE": store}
     return subprocess.Popen(
-        [*PROGRAM, "import", *args], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*PROGRAM, "import", *args], env=environment, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
@@ -58,6 +58,19 @@ def test_an_import_that_is_interrupted_tells_what_came_in(
     bough = Bough(tmp_path / "store")
     again = bough.json("import", first, write(tmp_path / "b.jsonl", range(2, 4)))
     assert (again["new"]["sessions"], again["new"]["messages"]) == (2, 4)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="elsewhere the file needs a name")
+def test_an_import_that_is_killed_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """3"""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    process = start(str(tmp_path / "store"), "-", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(b" " * (1 << 20))  # more than a pipe holds: most of it was read when this is done
+    process.kill()
+    process.communicate(timeout=60)
+    assert os.listdir(tmp_path / "temporary") == []
 
 
 def test_of_two_imports_at_once_each_counts_what_it_did(tmp_path: Path) -> None:

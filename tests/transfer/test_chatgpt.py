@@ -258,6 +258,18 @@ def test_pictures_that_code_has_drawn_are_named(tmp_path: Path) -> None:
     assert main(found)[0]["content"] == [{"type": "text", "text": "4"}, picture]
 
 
+def test_an_attachments_id_may_be_anything(tmp_path: Path) -> None:
+    [found], reasons = read(tmp_path, talk(node("a", None, metadata={"attachments": [{"id": ["x"], "name": "n"}]})))
+    assert reasons == []
+    assert main(found)[0]["content"][1]["file"] == {"filename": "n"}
+
+
+def test_conversations_whose_ids_only_look_alike_stay_apart(tmp_path: Path) -> None:
+    ids = ["c\ud800", "c?", "x" * 600, "x" * 601]
+    found, _ = read(tmp_path, *(talk(node("a", None), conversation_id=id_) for id_ in ids))
+    assert len({one.session_id for one in found}) == len(ids)
+
+
 def test_what_is_not_understood_is_kept_or_told(tmp_path: Path) -> None:
     one = node("a", None, author={"role": "user", "metadata": {"real_author": "tool:web"}}, update_time=7, new_key=[1])
     one["message"]["content"] = {"content_type": "brand_new", "shape": 1, "parts": ["text", {"x": 1}]}

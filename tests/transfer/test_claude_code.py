@@ -7,6 +7,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -199,6 +200,21 @@ def test_main_ends_in_what_was_said_last(tmp_path: Path) -> None:
 def test_a_compacted_session_stays_in_one_piece(tmp_path: Path) -> None:
     lines = [user("u", None), line("system", "c", None, logicalParentUuid="u", content="compacted"), user("v", "c")]
     assert read(tmp_path, *lines) == ({"main": "u c v"}, [])
+
+
+def test_logical_parents_that_stand_further_down_cost_no_square(tmp_path: Path) -> None:
+    """They go round in circles, too: the first of each follows what was written before it."""
+
+    def cost(count: int) -> float:
+        cut = [line("system", f"{n}", None, logicalParentUuid=f"{n + 1}", content="c") for n in range(count)]
+        path = written(tmp_path, user("u", None), *cut, user(f"{count}", "0"))
+        begin = process_time()
+        [found] = read_conversations(path, format="claude-code")
+        assert isinstance(found, Conversation)
+        assert [node.parent_id for node in found.nodes][:3] == [None, "u", "0"]
+        return process_time() - begin
+
+    assert cost(4_000) < 8 * min(cost(1_000) for _ in range(3))
 
 
 class TestPreservedMessages:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bough.errors import InvalidIdError
 from bough.model import Message
 from bough.stores.base import check_id
-from bough.transfer import Conversation, Node, paths
+from bough.transfer import Conversation, Node, normal, paths
 from bough.transfer.tree import Entry, Path, grow, node_id
 
 
@@ -197,6 +197,11 @@ class TestGrow:
         assert (len(found), defects) == (len(ids), [])
         assert {"main?", "0?main", "?"} <= found.keys()
 
+    @pytest.mark.parametrize("other", ["c\ud800", "c?", "c\0", "x" * 600, "x" * 601, "x" * 512])
+    def test_ids_that_had_to_be_changed_stay_apart_without_asking(self, other: str) -> None:
+        alike = {"c\ud800", "c?", "c\0", "x" * 600, "x" * 601, "x" * 512} - {other}
+        assert node_id(other) not in map(node_id, alike)
+
     def test_an_id_that_can_name_a_branch_is_kept(self) -> None:
         assert node_id("Main é/x" + "y" * 500) == "Main é/x" + "y" * 500
 
@@ -215,11 +220,13 @@ def test_messages_are_read_when_they_are_asked_for() -> None:
     assert Node("a", None, [{"x": 1}, {"y": 2}]).messages() == [{"x": 1}, {"y": 2}]
 
 
-def test_the_cost_of_a_tree_grows_with_its_size_and_no_faster() -> None:
+@pytest.mark.parametrize("beginning", ["", "x" * 600], ids=["usual", "ids that begin alike"])
+def test_the_cost_of_a_tree_grows_with_its_size_and_no_faster(beginning: str) -> None:
     """Also where each parent stands before its child: the usual file."""
 
     def cost(count: int) -> float:
-        entries = [entry(str(number), str(number - 1) if number else None) for number in range(count)]
+        ids = [f"{beginning}{number}" for number in range(count)]
+        entries = [entry(id_, above) for id_, above in zip(ids, [None, *ids], strict=False)]
         costs = []
         for _ in range(3):
             begin = process_time()
@@ -227,4 +234,11 @@ def test_the_cost_of_a_tree_grows_with_its_size_and_no_faster() -> None:
             costs.append(process_time() - begin)
         return min(costs)
 
-    assert cost(20_000) < 8 * cost(5_000)
+    assert cost(8_000) < 8 * cost(2_000)
+
+
+def test_a_title_is_cut_where_it_is_too_long_and_is_no_id() -> None:
+    assert normal.title("é" * 300) == "é" * 256
+    assert normal.title("cut \ud83d\0") == "cut ?\ufffd"
+    assert normal.title("main") == "main"
+    assert (normal.title(""), normal.title(5)) == (None, None)

@@ -174,6 +174,13 @@ def test_a_tree_as_chatgpt_says_it(tmp_path: Path) -> None:
     assert len(twice.nodes) == len(mapping) - 1
 
 
+def test_a_message_without_keys_comes_back_from_chatgpts_format(tmp_path: Path) -> None:
+    with ConversationBranchManager("s", store=MemoryStore()) as manager:
+        manager.add_messages([{"role": "user", "content": "hi"}, {}])
+        found = conversation(tmp_path / "c.json", written("chatgpt", manager))
+    assert [node.messages() for node in found.nodes] == [[{"role": "user", "content": "hi"}], [{}]]
+
+
 # -- lines ------------------------------------------------------------------------------------------------------------
 
 

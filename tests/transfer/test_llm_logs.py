@@ -103,6 +103,12 @@ def test_forks_that_go_round_and_messages_that_are_missing(tmp_path: Path) -> No
     assert any("'gone' is missing" in reason for reason in read(path)[1])
 
 
+def test_threads_without_an_id_are_read_as_one(tmp_path: Path) -> None:
+    path = built(tmp_path / "a.db", GOLDEN)
+    execute(path, "PRAGMA foreign_keys = off", "UPDATE threads SET id = NULL")
+    assert "a second thread has the id None: they are read as one" in read(path)[1]
+
+
 TABLES = ("responses", "conversations", "tool_calls", "tool_results", "prompt_attachments", "prompt_fragments")
 STORE = ("attachments", "fragments", "messages", "parts", "threads", "turns")
 

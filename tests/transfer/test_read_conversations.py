@@ -145,6 +145,58 @@ def test_a_file_of_no_lines_has_no_conversations(tmp_path: Path, content: bytes)
     assert outcome(path) == outcome(path, format="openai-chat") == []
 
 
+_TALK, _PRETTY = json.dumps(CHAT), json.dumps(CHAT, indent=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (f"\n \n[{_TALK}, {_TALK}]", 2),
+        (f"\n\n{_PRETTY}", 1),
+        (f"{_PRETTY}\n{_PRETTY}\n", 2),
+        (f"{_PRETTY}{_PRETTY}", 2),
+        (_PRETTY.replace('{\n  "messages"', '{ "messages"', 1), 1),
+        (f"{_TALK}\r{_TALK}\r", 2),
+        (f"\ufeff\n{_PRETTY}".replace("\n", "\r\n"), 1),
+    ],
+    ids=["array", "blank", "several", "no space", "first line", "carriage returns", "windows"],
+)
+def test_objects_are_found_however_they_are_laid_out(tmp_path: Path, text: str, count: int) -> None:
+    (tmp_path / "talk").write_bytes(text.encode())
+    assert outcome(tmp_path / "talk") == list(range(1, count + 1))
+
+
+@pytest.mark.parametrize("torn", ["[", "{", ","])
+def test_a_torn_first_line_costs_itself_however_it_ends(tmp_path: Path, torn: str) -> None:
+    found = list(read_conversations(written(tmp_path, [b'{"messages": ' + torn.encode(), CHAT, CHAT])))
+    assert [isinstance(item, Defect) for item in found] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ('{"messages":', "the file ends inside an object"),
+        ("}", "a bracket closes that nothing opened"),
+        ('{"', "the file ends inside a string"),
+    ],
+)
+def test_what_stands_behind_whole_objects_is_told(tmp_path: Path, end: str, reason: str) -> None:
+    (tmp_path / "talk").write_text(_PRETTY + end)
+    assert outcome(tmp_path / "talk") == [1, (2, reason)]
+
+
+def test_a_file_that_goes_away_meanwhile_stops_no_other(tmp_path: Path) -> None:
+    """A format of long lines reads a file a second time."""
+    line = {"type": "user", "uuid": "u", "parentUuid": None, "sessionId": "s", "message": {"content": "hi"}}
+    first = written(tmp_path, [line], "a.jsonl")
+    written(tmp_path, [CHAT], "b.jsonl")
+    found = list(read_conversations(tmp_path, progress=lambda _: first.unlink(missing_ok=True)))
+    assert [(Path(item.file).name, isinstance(item, Defect)) for item in found] == [
+        ("a.jsonl", True),
+        ("b.jsonl", False),
+    ]
+
+
 def test_byte_order_mark_windows_lines_and_no_newline_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "windows.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(CHAT).encode() + b"\r\n" + json.dumps(CHAT).encode())

@@ -173,7 +173,43 @@ def test_an_unreadable_file_in_a_folder_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes")
-def test_a_named_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.jsonl")
-    (tmp_path / "talk.jsonl").write_text("{}")
-    assert [source.name for source in sources(tmp_path)] == [str(tmp_path / "talk.jsonl")]
+def test_what_may_never_end_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    """3, also where the files of a folder are looked at together."""
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "talk.json").write_bytes(CHAT)
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    found = list(read_conversations(tmp_path))
+    assert [getattr(item, "reason", "") for item in found] == [
+        f"{tmp_path / 'pipe.json'} is no regular file",
+        "",
+        f"{tmp_path / 'zero.json'} is no regular file",
+    ]
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
+    """3: its path is longer than the system takes."""
+    (tmp_path / "z.json").write_bytes(CHAT)
+    at = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=at)
+        inner = os.open("d" * 250, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = inner
+    os.close(at)
+    good, bad = read_conversations(tmp_path)
+    assert isinstance(good, Conversation)
+    assert isinstance(bad, Defect)
+    assert bad.file.startswith(f"{tmp_path}/ddd")
+
+
+@pytest.mark.parametrize("end", [b"junk", gzip.compress(b"\n" + OTHER * 50)[:-20]], ids=["junk", "torn"])
+@pytest.mark.parametrize("kind", ["lines", "last line", "array", "one conversation"])
+def test_what_stands_before_the_damage_comes_in(tmp_path: Path, end: bytes, kind: str) -> None:
+    line = {"type": "user", "uuid": "u", "parentUuid": None, "sessionId": "s", "message": {"content": "hi"}}
+    session = json.dumps(line).encode() + b"\n"
+    whole = {"lines": CHAT, "last line": CHAT.strip(), "array": b"[%b]" % CHAT, "one conversation": session}[kind]
+    path = tmp_path / "talk.jsonl.gz"
+    path.write_bytes(gzip.compress(whole) + end)
+    found = list(read_conversations(path))
+    assert [item.nodes[0].messages()[0]["content"] for item in found if isinstance(item, Conversation)][:1] == ["hi"]
+    assert any(isinstance(item, Defect) and "is damaged" in item.reason for item in found)

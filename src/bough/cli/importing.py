@@ -4,9 +4,11 @@
    sessions.
 2. "New" is what this import stored itself, though others write to the same sessions meanwhile.
 3. What comes from a pipe is put into a temporary file, because readers begin anew; memory holds none of it.
-4. An import that is interrupted ends between two conversations, as far as the store can tell: the one in hand is there
-   whole or not at all. The same import again goes on.
+4. An import that is interrupted, or whose store fails, ends between two conversations, as far as the store can tell:
+   the one in hand is there whole or not at all. The same import again goes on.
 5. Of a file's place only what lies below the given path goes into the store: no import tells of a user's folders.
+6. What is wrong with a file, or with one session of the store, costs what it holds and stops nothing else. Where the
+   store itself fails, or there is no room for what is put aside, nothing else could come in either: that ends it.
 """
 
 from __future__ import annotations
@@ -16,18 +18,19 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryFile, gettempdir
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 
 from bough.cli.text import count
 
 if TYPE_CHECKING:
+    from bough.errors import StoreUnavailableError
     from bough.imports import ImportResult, IncomingBranch, IncomingEntry
     from bough.model import SessionState
     from bough.stores.base import Store
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 COUNTED = ("sessions", "branches", "messages")
+
+_OPEN_FILES = Path("/proc/self/fd")
+"""Where Linux shows the files that a process has open, those without a name too."""
 
 _FIRST = 2
 """The number of the first operation on a session behind the one that makes it."""
@@ -60,7 +66,8 @@ class Imported:
 
 @dataclass(slots=True, kw_only=True)
 class Account:
-    """What was found, what of it was new, and what was wrong. ``ended_by`` is the signal that interrupted it."""
+    """What was found, what of it was new, and what was wrong. ``ended_by`` is the signal that interrupted it, or what
+    the store failed with; ``bug`` the first mistake of ours that was met."""
 
     found: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
     new: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
@@ -68,7 +75,10 @@ class Account:
     defects: list[dict[str, Any]] = field(default_factory=list)
     refused: list[Exception] = field(default_factory=list)
     """Of each path that could not be read at all, why."""
-    ended_by: int | None = None
+    kept_out: list[Exception] = field(default_factory=list)
+    """Of each conversation that its session could not take, why."""
+    ended_by: int | StoreUnavailableError | OSError | None = None
+    bug: Exception | None = None
 
     def add(self, talk: Conversation, *, found: tuple[int, int], new: tuple[int, int] = (0, 0), is_new: bool) -> None:
         """One more conversation; ``found`` and ``new`` are branches and messages."""
@@ -85,6 +95,13 @@ class Account:
     def note(self, defect: Defect) -> None:
         line = defect.line or None
         self.defects.append({"file": defect.file, "line": line, "reason": defect.reason, "kept": defect.kept})
+        self.bug = self.bug or defect.bug
+
+    def refuse(self, file: str, error: Exception) -> None:
+        from bough.transfer import Defect
+
+        self.refused.append(error)
+        self.note(Defect(file=file, line=0, reason=str(error)))
 
 
 def bring_in(
@@ -97,12 +114,33 @@ def bring_in(
     dry_run: bool = False,
     quiet: bool = False,
 ) -> None:
-    """Brings what lies at ``paths`` into the store, or with ``dry_run`` only reads it. Ctrl-C and SIGTERM end it."""
+    """Brings what lies at ``paths`` into the store, or with ``dry_run`` only reads it. Ctrl-C, SIGTERM and a store that
+    fails end it, which the account tells."""
+    from bough.transfer import is_no_room
+
     work = partial(_look_through if dry_run else _store, account, store)
     with _until_interrupted(account), _progress(paths, account, quiet=quiet) as hear:
         for number, path in enumerate(paths):
-            with _given(path) as given:
-                _read(account, given, work, format_=format_, raw=raw, progress=partial(hear, number))
+            try:
+                with _given(path) as given:
+                    _read(account, given, work, format_=format_, raw=raw, progress=partial(hear, number))
+            except _StoreFailed as failure:
+                account.ended_by = failure.error
+            except OSError as error:
+                if is_no_room(error):
+                    account.ended_by = error
+                else:
+                    account.refuse(_name(path), error)
+            if account.ended_by is not None:
+                break
+
+
+class _StoreFailed(Exception):  # noqa: N818  (what it carries is the error)
+    """Nothing can be written, whatever is read (6). Apart from what a database that is read may say in the same
+    words."""
+
+    def __init__(self, error: StoreUnavailableError) -> None:
+        self.error = error
 
 
 class _Given(NamedTuple):
@@ -132,21 +170,34 @@ def _read(
     raw: bool,
     progress: Callable[[int], object],
 ) -> None:
-    from bough.errors import CorruptBranchError, UnsupportedFormatError
+    from bough.errors import StoreUnavailableError, UnsupportedFormatError
     from bough.transfer import Defect, read_conversations
 
     try:
         for item in read_conversations(given.path, format=format_, raw=raw, progress=progress, name=given.name):
             if isinstance(item, Defect):
                 account.note(item)
-                continue
-            try:
-                work(item, given.below(item.file))
-            except (ValueError, CorruptBranchError) as error:  # what cannot be, or a file that changes meanwhile
-                account.note(Defect(file=item.file, line=item.line, reason=str(error)))
-    except (UnsupportedFormatError, OSError) as error:
-        account.refused.append(error)
-        account.note(Defect(file=given.name or str(given.path), line=0, reason=str(error)))
+            else:
+                _bring(account, item, work, given.below(item.file))
+    except (UnsupportedFormatError, StoreUnavailableError) as error:
+        account.refuse(given.name or str(given.path), error)
+
+
+def _bring(account: Account, talk: Conversation, work: _Work, file: str) -> None:
+    from bough.errors import BoughError, StoreUnavailableError
+    from bough.transfer import Defect, is_no_room, unforeseen
+
+    try:
+        work(talk, file)
+    except StoreUnavailableError as error:
+        raise _StoreFailed(error) from None
+    except (ValueError, BoughError, OSError) as error:  # what cannot be, or a file that changes meanwhile
+        if isinstance(error, OSError) and is_no_room(error):
+            raise
+        account.note(Defect(file=talk.file, line=talk.line, reason=str(error)))
+        account.kept_out.append(error)
+    except Exception as error:  # noqa: BLE001  (told, and raised at the end)
+        account.note(unforeseen(talk.file, talk.line, error))
 
 
 def _look_through(account: Account, _: Store, talk: Conversation, __: str) -> None:
@@ -225,14 +276,31 @@ def _given(text: str) -> Iterator[_Given]:
     if not _is_pipe(text):
         yield _Given(Path(text))
         return
-    with NamedTemporaryFile(prefix="bough-") as file:
-        if text == STDIN:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        else:
-            with open(text, "rb") as pipe:
-                shutil.copyfileobj(pipe, file)
-        file.flush()
-        yield _Given(Path(file.name), "<stdin>" if text == STDIN else text)
+    with ExitStack() as stack:
+        pipe = sys.stdin.buffer if text == STDIN else stack.enter_context(open(text, "rb"))
+        head = pipe.read(1 << 16)
+        file = stack.enter_context(_temporary(head))
+        try:
+            file.write(head)
+            shutil.copyfileobj(pipe, file)
+            file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, gettempdir()) from None
+        place = file.name if isinstance(file.name, str) else _OPEN_FILES / str(file.fileno())
+        yield _Given(Path(place), _name(text))
+
+
+def _temporary(head: bytes) -> IO[bytes]:
+    """A file that is gone however the process ends, where the system can open such a one again; SQLite cannot."""
+    from bough.transfer.sources import SQLITE
+
+    if head.startswith(SQLITE) or not _OPEN_FILES.is_dir():
+        return NamedTemporaryFile(prefix="bough-")
+    return TemporaryFile()
+
+
+def _name(text: str) -> str:
+    return "<stdin>" if text == STDIN else text
 
 
 def _is_pipe(text: str) -> bool:

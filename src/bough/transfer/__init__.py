@@ -15,9 +15,12 @@ What it deliberately does not do: write to a store (that is :mod:`bough.imports`
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
+from os.path import exists, isdir, isfile
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, NamedTuple
 
 from bough.errors import StoreUnavailableError, UnsupportedFormatError
@@ -118,6 +121,8 @@ FOLDERS: dict[str, Folder] = {
 _FIRST = 8
 """Files of a folder that are looked at to recognise it."""
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
 _PATIENCE = 100
 """Objects and broken lines at the beginning of a file after which it is no longer tried to recognise it."""
 
@@ -134,9 +139,11 @@ def read_conversations(
 
     ``format`` is a name in ``FORMATS`` or ``DATABASES``; None recognises it. ``raw`` keeps each message's original in
     its metadata. ``progress`` is called with the bytes read so far. ``name`` is what people know the path by, if not by
-    itself. ``UnsupportedFormatError`` where no format fits a file, before anything is yielded; in a folder or an
-    archive such a file is a defect. ``OSError`` where something cannot be read. A file of no lines has no
-    conversations.
+    itself. A file of no lines has no conversations.
+
+    ``UnsupportedFormatError`` where no format fits a file, before anything is yielded; ``StoreUnavailableError`` where
+    it is a database that is locked; ``OSError`` where it cannot be read. In a folder or an archive such a file is a
+    defect. ``OSError`` also where there is no room to put aside what was read: that is no fault of a file.
     """
     if format is not None and format not in FORMATS and format not in DATABASES:
         raise UnsupportedFormatError(f"there is no format {format!r}", hint=_hint())
@@ -156,11 +163,26 @@ def read_conversations(
             elif whole.files:
                 items = whole.folder.read(whole.files, reading, hear)
             yield from items if format is None else _without_empty(items)
-        except (UnsupportedFormatError, StoreUnavailableError) as error:  # the latter: a database that is locked
+        except (UnsupportedFormatError, StoreUnavailableError, OSError) as error:
+            if isinstance(error, OSError) and is_no_room(error):
+                raise OSError(error.errno, error.strerror, gettempdir()) from error
             if source.path == path:
                 raise
             yield Defect(file=source.name, line=0, reason=str(error))
+        except Exception as error:  # noqa: BLE001  (told; the others are read)
+            yield unforeseen(source.name, 0, error)
         done += source.size
+
+
+def is_no_room(error: OSError) -> bool:
+    """Whether it is of writing, which is done to temporary files alone, and not of reading."""
+    return error.errno in _NO_ROOM
+
+
+def unforeseen(file: str, line: int, error: Exception) -> Defect:
+    """What a reader should not have raised."""
+    reason = f"a bug of Bough, please report it: {type(error).__name__}: {error}"
+    return Defect(file=file, line=line, reason=reason, bug=error)
 
 
 def _without_empty(items: Iterable[Conversation | Defect]) -> Iterator[Conversation | Defect]:
@@ -194,10 +216,15 @@ def _grouped(path: Path, format_: str | None, name: str | None) -> Iterator[tupl
         files: Sequence[Path] = ()
         if source.path.parent != place:
             place = source.path.parent
-            files = sorted(place.glob("*.json")) if path.is_dir() else [path]
+            files = [one for one in sorted(place.glob("*.json")) if not _is_endless(one)] if path.is_dir() else [path]
             chosen = next((one for one in candidates if any(map(one.recognises, files[:_FIRST]))), None)
         together = source.path.suffix == ".json" or not path.is_dir()
         yield source, _Whole(chosen, files) if chosen is not None and together else None
+
+
+def _is_endless(path: Path) -> bool:
+    """Whether it may be a pipe or a device, which :func:`sources` tells of."""
+    return exists(path) and not isfile(path) and not isdir(path)
 
 
 def _within(path: Path, folder: Path) -> str:

@@ -140,18 +140,20 @@ def _entries(mapping: Mapping[str, Any], reading: Reading, odd: list[tuple[str, 
             odd.append((f"the parent of {id_!r} is not a string but {type(parent).__name__}; it begins anew", True))
             parent = None
         source = node.get("message")
-        content: Message | tuple[()] = ()
+        message: Message | None = None
         if isinstance(source, dict):
-            content = _bough(source) or _parsed(id_, node, asked, reading, odd) or ()
+            message = _bough(source)
+            if message is None:
+                message = _parsed(id_, node, asked, reading, odd)
         elif source is not None or ("message" not in node and node.keys() != _ROOT):
             odd.append((f"the message of node {id_!r} is not an object but {type(source).__name__}", False))
-        yield Entry(id_, parent, content, line)
+        yield Entry(id_, parent, () if message is None else [message], line)
 
 
 def _bough(source: Mapping[str, Any]) -> Message | None:
     """The message of Bough that this one was made of."""
     found = normal.fields(source.get("metadata")).get("bough")
-    return found if isinstance(found, dict) and found else None
+    return found if isinstance(found, dict) else None
 
 
 def _parsed(
@@ -176,7 +178,8 @@ def _parsed(
         parts = [part for part in parts if part["type"] != "text"]
         calls = [normal.call(id_, tool, said if _is_object(said) else {"input": said})]
     shown = {part["image_url"]["url"].rpartition("/")[2] for part in parts if part["type"] == "image_url"}
-    parts += [_attachment(one) for one in normal.objects(details.get("attachments")) if one.get("id") not in shown]
+    attached = normal.objects(details.get("attachments"))
+    parts += [_attachment(one) for one in attached if normal.string(one.get("id")) not in shown]
     hidden = details.get("is_visually_hidden_from_conversation") is True
     silent = hidden or role == "system" or source.get("weight") == 0 or (role == "tool" and answers is None)
     if silent and not parts and not calls and not other:

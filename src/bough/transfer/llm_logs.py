@@ -210,7 +210,10 @@ class _Threads(_Log):
     def read(self) -> Iterator[Conversation | Defect]:
         if "messages" not in self.tables.columns:
             return
-        threads = {row["id"]: row for row in self.tables.rows("threads", ["id", "forked_from"], order=["id"])}
+        threads: dict[Any, Row] = {}
+        for row in self.tables.rows("threads", ["id", "forked_from"], order=["id"]):
+            if threads.setdefault(row["id"], row) is not row:  # SQLite lets several rows have no key
+                self.tell(f"a second thread has the id {row['id']!r}: they are read as one", kept=True)
         families: dict[Any, list[Any]] = {}
         for id_ in threads:
             families.setdefault(self._eldest(id_, threads), []).append(id_)
@@ -241,7 +244,7 @@ class _Threads(_Log):
         self._turns: dict[Any, dict[str, Any]] = {}
         self._made: dict[Any, str] = {}
         for id_ in members:
-            [rows[id_]] = self.tables.rows("threads", wanted, where={"id": id_})
+            rows[id_] = next(self.tables.rows("threads", wanted, where={"id": id_}))
             turns = list(self._turns_of(id_))
             for tip in [*turns, rows[id_]["tip_message_hash"]]:
                 end = self._line(nodes, tip, f"thread {id_!r}")

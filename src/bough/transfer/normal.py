@@ -14,9 +14,9 @@ from hashlib import blake2b, sha256
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from bough.branch import MAIN
 from bough.codec import encode_found, parse_time, time_text
 from bough.model import Message
+from bough.stores.base import MAX_ID_BYTES
 from bough.transfer.tree import node_id
 
 Part = dict[str, Any]
@@ -182,10 +182,11 @@ def session_name(source: str, id_: Any, value: Mapping[str, Any], file: str) -> 
 
 
 def title(value: Any) -> str | None:
-    """A title as a branch may have it for its name; None where there is none."""
+    """A title as a branch may have it for its name, cut where it is too long; None where there is none."""
     if not isinstance(value, str) or not value:
         return None
-    return value if value == MAIN else node_id(value)
+    said = value.encode(errors="replace").decode().replace("\0", "\ufffd")
+    return said.encode()[:MAX_ID_BYTES].decode(errors="ignore")
 
 
 def string(value: Any) -> str | None:

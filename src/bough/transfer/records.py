@@ -1,7 +1,8 @@
-"""The JSON objects of a file, whatever holds them: a line each, the elements of one array, or the file as a whole.
+"""The JSON objects of a file, whatever holds them: a line each, the elements of one array, or one behind the other over
+several lines.
 
 Memory holds one object. What is no JSON object becomes a :class:`~bough.transfer.tree.Defect`; only blank lines are
-passed over.
+passed over. Where a file cannot be read on, what was read stays, and that is told.
 """
 
 from __future__ import annotations
@@ -9,16 +10,22 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from bough.codec import decode
-from bough.transfer.elements import Torn, elements
+from bough.errors import UnsupportedFormatError
+from bough.transfer.elements import Torn, elements, values
 from bough.transfer.sources import Source
 from bough.transfer.tree import Conversation, Defect
 
 MAX_LINE = 256 << 20
 """Bytes of the longest line that is read, its newline included: a huge file of one line must not fill the memory."""
-_MAX_WHOLE = 1 << 30
+_BEGINNING = 1 << 16
+"""Bytes of a line that are looked at to see what holds the objects."""
+_BLANK = 1000
+"""Blank lines that may stand before it."""
 _BOM = b"\xef\xbb\xbf"
 
 Decode: TypeAlias = Callable[[bytes], dict[str, Any]]
@@ -52,14 +59,28 @@ class Record(NamedTuple):
 
 def read_records(file: BinaryIO, name: str, progress: Progress, decode: Decode = decode) -> Iterator[Record | Defect]:
     """The objects of a file that is open at its beginning."""
-    first = file.readline(1 << 16)
-    start = first.removeprefix(_BOM).lstrip()
-    if start.startswith(b"["):
-        yield from _of_array(_Again(first, file), name, progress, decode)
-    elif start.startswith(b"{") and not _is_line(start) and first.endswith(b"\n") and start.rstrip() in (b"{", b""):
-        yield from _of_whole(first, file, name, progress, decode)
-    else:
-        yield from _of_lines(first, file, name, progress, decode)
+    try:
+        begun = [file.readline(_BEGINNING)]
+        while begun[-1].endswith(b"\n") and not begun[-1].removeprefix(_BOM).strip() and len(begun) < _BLANK:
+            begun.append(file.readline(_BEGINNING))
+        start = begun[-1].removeprefix(_BOM).lstrip()
+        split = elements if start.startswith(b"[") else None
+        if start.startswith(b"{") and _goes_on(start):
+            begun.append(file.readline(_BEGINNING))
+            split = None if _is_line(begun[-1]) else values  # a torn line of many looks like the first of an object
+        if split is None:
+            yield from _of_lines(begun, file, name, progress, decode)
+        else:
+            again = _Again(b"".join(begun).removeprefix(_BOM), file)
+            yield from _of_values(split, again, name, progress, decode)
+        file.read(1)  # what is packed tells of its damage only to those who read on
+    except (UnsupportedFormatError, OSError) as error:
+        yield Defect(file=name, line=0, reason=str(error))
+
+
+def _goes_on(line: bytes) -> bool:
+    """Whether a line shows that its object takes several, or that only carriage returns end lines."""
+    return (line.endswith(b"\n") and line.rstrip().endswith((b"{", b"[", b","))) or b"\r" in line.strip()
 
 
 def _is_line(data: bytes) -> bool:
@@ -82,10 +103,12 @@ class _Again(io.RawIOBase):
         return first + self._rest.read(size)
 
 
-def _of_array(file: Any, name: str, progress: Progress, decode: Decode) -> Iterator[Record | Defect]:
+def _of_values(
+    split: Callable[[Any], Iterator[tuple[int, bytes]]], file: Any, name: str, progress: Progress, decode: Decode
+) -> Iterator[Record | Defect]:
     number = 0
     try:
-        for read, data in elements(file):
+        for read, data in split(file):
             number += 1
             progress(read)
             yield _record(name, number, data, decode)
@@ -93,20 +116,14 @@ def _of_array(file: Any, name: str, progress: Progress, decode: Decode) -> Itera
         yield Defect(file=name, line=number + 1, reason=str(error))
 
 
-def _of_whole(first: bytes, file: BinaryIO, name: str, progress: Progress, decode: Decode) -> Iterator[Record | Defect]:
-    data = first + file.read(_MAX_WHOLE)
-    progress(len(data))
-    if len(data) >= _MAX_WHOLE:
-        yield Defect(file=name, line=1, reason=f"longer than {_MAX_WHOLE} bytes")
-        return
-    yield _record(name, 1, data.removeprefix(_BOM), decode)
-
-
-def _of_lines(first: bytes, file: BinaryIO, name: str, progress: Progress, decode: Decode) -> Iterator[Record | Defect]:
-    at = number = 0
-    data = first if first.endswith(b"\n") or not first else first + file.readline(MAX_LINE + 1)
-    while data:
-        number += 1
+def _of_lines(
+    begun: list[bytes], file: BinaryIO, name: str, progress: Progress, decode: Decode
+) -> Iterator[Record | Defect]:
+    """``begun`` are the lines that were read already; of the last maybe only the beginning."""
+    at = 0
+    if len(begun[-1]) == _BEGINNING and not begun[-1].endswith(b"\n"):
+        begun[-1] += file.readline(MAX_LINE + 1)
+    for number, data in enumerate(chain(begun, iter(partial(file.readline, MAX_LINE + 1), b"")), 1):
         begin = at
         at += len(data)
         rest = data
@@ -118,7 +135,6 @@ def _of_lines(first: bytes, file: BinaryIO, name: str, progress: Progress, decod
             data = data.removeprefix(_BOM)
         if data and not data.isspace():
             yield _record(name, number, data, decode, begin, at - begin)
-        data = file.readline(MAX_LINE + 1)
 
 
 def _record(

@@ -3,7 +3,8 @@
 1. Nothing is ever written to them, and nothing is unpacked beside them.
 2. A source is opened anew each time it is asked for, from its beginning: what memory holds is what the reader holds.
 3. What is no file of a kind that can hold conversations (by its first bytes, or in folders and archives by its name) is
-   passed over; each that is passed over by its content is told of, and so is each archive that is not looked into.
+   passed over; each that is passed over by its content is told of, and so is each archive that is not looked into,
+   each folder that cannot be listed, and what is no regular file: a pipe or a device may never end.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import codecs
 import gzip
 import io
 import os
+import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from bough.errors import UnsupportedFormatError
 
@@ -83,12 +85,15 @@ def sources(path: Path, name: str | None = None) -> Iterator[Source]:
     if not path.is_dir():
         yield from _of_file(path, name or str(path))
         return
-    for folder, folders, names in os.walk(path):
+    unlisted: list[OSError] = []
+    for folder, folders, names in os.walk(path, onerror=unlisted.append):
         folders.sort()
         for each in sorted(names):
             place = Path(folder) / each
-            if each.lower().endswith(SUFFIXES) and not place.is_fifo():  # nobody may ever write to it
+            if each.lower().endswith(SUFFIXES):
                 yield from _each_of_file(place)
+    for error in unlisted:
+        yield _refused(str(error.filename), error)
 
 
 def _each_of_file(path: Path) -> Iterator[Source]:
@@ -96,16 +101,23 @@ def _each_of_file(path: Path) -> Iterator[Source]:
     try:
         yield from _of_file(path, str(path))
     except (UnsupportedFormatError, OSError) as error:
-        reason = UnsupportedFormatError(str(error), hint=getattr(error, "hint", ""))
+        yield _refused(str(path), error)
 
-        def refuse() -> BinaryIO:
-            raise reason
 
-        yield Source(name=str(path), open=refuse, size=0)
+def _refused(name: str, error: UnsupportedFormatError | OSError) -> Source:
+    reason = UnsupportedFormatError(str(error), hint=getattr(error, "hint", ""))
+
+    def refuse() -> BinaryIO:
+        raise reason
+
+    return Source(name=name, open=refuse, size=0)
 
 
 def _of_file(path: Path, name: str) -> Iterator[Source]:
-    size = path.stat().st_size
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsupportedFormatError(f"{name} is no regular file")
+    size = status.st_size
     with path.open("rb") as file:
         head = file.read(4)
     if head == _ZIP:
@@ -144,25 +156,30 @@ def _opener(path: Path, member: zipfile.ZipInfo, name: str) -> Callable[[], Bina
     return opened
 
 
-def _unpacked(file: IO[bytes] | gzip.GzipFile, name: str) -> BinaryIO:
+def _unpacked(file: Any, name: str) -> BinaryIO:
     return io.BufferedReader(_Unpacked(file, name), 1 << 16)
 
 
 class _Unpacked(io.RawIOBase):
-    """What a zip or gzip holds. ``UnsupportedFormatError`` where its bytes turn out to be damaged."""
+    """What a zip or gzip holds. Where its bytes turn out to be damaged it ends, so that nothing before that is lost;
+    ``UnsupportedFormatError`` for who reads on."""
 
-    def __init__(self, file: IO[bytes] | gzip.GzipFile, name: str) -> None:
+    def __init__(self, file: Any, name: str) -> None:
         self._file = file
         self._name = name
+        self._damage: UnsupportedFormatError | None = None
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if self._damage is not None:
+            raise self._damage
         try:
-            data = self._file.read(len(buffer))
+            data = self._file.read1(len(buffer))  # no more at once than comes before the damage
         except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
-            raise UnsupportedFormatError(f"{self._name} is damaged: {error}") from None
+            self._damage = UnsupportedFormatError(f"{self._name} is damaged: {error}")
+            return 0
         buffer[: len(data)] = data
         return len(data)
 

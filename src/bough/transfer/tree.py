@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import blake2b
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -88,13 +89,15 @@ class Conversation:
 class Defect:
     """Something in a file, at a line (counted from 1), that is not as it should be.
 
-    Nothing of it was taken, unless it is ``kept``: then it came in, though not as the file says.
+    Nothing of it was taken, unless it is ``kept``: then it came in, though not as the file says. ``bug`` is what a
+    reader raised that it should not have: a mistake of ours, which costs the rest of the file.
     """
 
     file: str
     line: int
     reason: str
     kept: bool = False
+    bug: Exception | None = None
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.reason}"
@@ -192,11 +195,15 @@ def _in_order(known: Mapping[str, Entry], children: Mapping[str | None, list[str
 
 
 def node_id(text: str) -> str:
-    """An id of a source as one of a node: cut or marked where it could not name a branch."""
+    """An id of a source as one of a node: where it could not name a branch it is marked, or cut, with a digest behind
+    it, so that ids that begin alike stay apart."""
+    if text in ("", MAIN):
+        return f"{text}?"
     name = text.encode(errors="replace").decode().replace("\0", "�")
-    if name in ("", MAIN):
-        name = f"{name}?"
-    return name.encode()[:MAX_ID_BYTES].decode(errors="ignore")
+    if name == text and len(name.encode()) <= MAX_ID_BYTES:
+        return name
+    mark = f"~{blake2b(text.encode(errors='surrogatepass'), digest_size=8).hexdigest()}"
+    return name.encode()[: MAX_ID_BYTES - len(mark)].decode(errors="ignore") + mark
 
 
 def paths(conversation: Conversation) -> Iterator[Path]:

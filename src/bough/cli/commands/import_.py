@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -68,14 +68,24 @@ def command(
         at = defect["file"] if defect["line"] is None else f"{defect['file']}:{defect['line']}"
         app.warn(defect["reason"] if defect["reason"].startswith(at) else f"{at}: {defect['reason']}")
     if account.ended_by is not None:
-        app.warn("interrupted; what is counted here came in, and the same import again brings the rest")
-    elif not account.sessions:
-        hint = next((error.hint for error in account.refused if isinstance(error, BoughError)), "")
-        raise BoughError("nothing could be imported", hint=hint or "the files hold no conversation that could be read")
+        why = "interrupted" if isinstance(account.ended_by, int) else str(account.ended_by)
+        app.warn(f"{why}; what is counted here came in, and the same import again brings the rest")
+    elif account.bug is None and not account.sessions:
+        raise BoughError("nothing could be imported", hint=_why_nothing(account, paths))
     url = into or app.store_url
     there = "" if url in (None, os.environ.get("BOUGH_STORE")) else f" --store {quote(str(url))}"
     app.answer(_json(account, dry_run=dry_run), *_totals(account, dry_run), *_sessions(account, dry_run, there))
-    ctx.exit(0 if account.ended_by is None else 128 + account.ended_by)
+    if account.bug is not None:
+        raise account.bug  # with its traceback, as any mistake of ours
+    if isinstance(account.ended_by, int):
+        ctx.exit(128 + account.ended_by)
+    ctx.exit(0 if account.ended_by is None else 1)
+
+
+def _why_nothing(account: Account, paths: Sequence[str]) -> str:
+    hints = [getattr(error, "hint", "") for error in (*account.refused, *account.kept_out)]
+    hints += [] if account.kept_out else [f"no conversation that could be read is in {', '.join(paths)}"]
+    return next(filter(None, hints), "")
 
 
 def _json(account: Account, *, dry_run: bool) -> dict[str, Any]:
@@ -148,5 +158,5 @@ def _listed(sessions: list[Imported], dry_run: bool) -> list[str]:
         counts = session.found if dry_run else session.new
         state = "" if dry_run else session.state
         title = fit(plain(session.title or ""), 40)
-        rows.append([session.id, state, counts["branches"], counts["messages"], title])
+        rows.append([fit(plain(session.id), 60), state, counts["branches"], counts["messages"], title])
     return table(head, rows)

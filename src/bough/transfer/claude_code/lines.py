@@ -184,9 +184,7 @@ class Lines:
         """From the lines' parents to those of the nodes (1 to 3 above)."""
         for number, missing in self.unmet.items():
             self.parents[number] = self.numbers.get(missing, _NONE)
-        for number in self.logical:
-            if self._is_below(self.parents[number], number):
-                self.parents[number] = self._before(number)
+        self._open_circles()
         for number, kind in enumerate(self.kinds):
             parent = self.parents[number]
             if parent != _NONE and (kind ^ self.kinds[parent]) & _SIDE:
@@ -197,12 +195,26 @@ class Lines:
         self._join_messages()
         self._join_results()
 
-    def _is_below(self, at: int, above: int) -> bool:
-        for _ in self.kinds:
-            if at in (_NONE, above):
-                break
+    def _open_circles(self) -> None:
+        """Where lines go round in a circle, the first of them whose parent is only a logical one, further down, follows
+        what was written before it. Each line is passed once."""
+        walks = array("q", [_NONE]) * len(self.kinds)  # of each line the walk that met it first
+        for start in sorted(self.logical):
+            at = start
+            while at != _NONE and walks[at] == _NONE:
+                walks[at] = start
+                at = self.parents[at]
+            if at != _NONE and walks[at] == start:
+                first = min((number for number in self._circle(at) if number in self.logical), default=_NONE)
+                if first != _NONE:
+                    self.parents[first] = self._before(first)
+
+    def _circle(self, start: int) -> Iterator[int]:
+        yield start
+        at = self.parents[start]
+        while at != start:
+            yield at
             at = self.parents[at]
-        return at == above
 
     def _before(self, number: int) -> int:
         """The line of the same chain that was written before it."""

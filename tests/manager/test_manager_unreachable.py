@@ -16,11 +16,11 @@ import apsw
 import pytest
 from manager_kit import kinds, say, texts
 
-from bough import codec, imports
+from bough import codec
 from bough.copying import copy_session
 from bough.errors import BranchMovedError, CorruptBranchError, SessionLockedError
 from bough.history import length, union
-from bough.imports import IncomingBranch, IncomingEntry, entry
+from bough.imports import IncomingBranch, IncomingEntry, entry, plan
 from bough.manager import ConversationBranchManager as Manager
 from bough.model import Drop, Graft, Message, Piece
 from bough.stores import open_store
@@ -96,7 +96,7 @@ def import_under_way(url: str) -> Iterator[int]:
 def test_what_a_killed_import_left_goes_and_nothing_else(
     talk: Manager, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "BLOCK_BYTES", 1)  # each message goes ahead
+    monkeypatch.setattr(plan, "BLOCK_BYTES", 1)  # each message goes ahead
     before, verbs = talk.gc(dry_run=True), kinds(talk)
     with import_under_way(url), closing(open_store(url, lock_timeout=0)) as store:
         with Manager("talk", store=store) as other:
@@ -129,7 +129,7 @@ def test_what_a_killed_import_left_goes_and_nothing_else(
 def test_an_import_is_not_hurt_by_a_gc_of_another_process(
     talk: Manager, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(plan, "BLOCK_BYTES", 1)
     sweep = f"""
 from bough.manager import ConversationBranchManager as Manager
 from bough.errors import SessionLockedError

@@ -116,7 +116,7 @@ def _ending(folder: Folder, tail: Tail, tell: _Tell) -> None:
         size = os.lstat(folder.log.path).st_size
     except FileNotFoundError:
         return
-    if size > tail.end:
+    if size > tail.end and folder.log.tail().end == tail.end:  # else an operation came meanwhile
         advice = "it was never acknowledged; the next change cuts it off"
         tell(f"its end is torn: {size - tail.end} bytes of an operation that was not finished", "note", advice)
 

@@ -22,6 +22,8 @@ from bough.stores.base import Store
 
 MAIN = "main"
 """The branch that every session has and keeps."""
+MAIN_NAME = "Main conversation"
+"""What it is called until somebody names it."""
 
 CHUNK = 1000
 """How many messages an iteration holds at a time."""

@@ -113,12 +113,15 @@ def test_what_was_added_here_meanwhile_stays(manager: ConversationBranchManager)
     assert manager.import_branches(brought(path("main", "abc"), path("side", "abcd"))).operation is None
 
 
-def test_held_is_what_a_branch_holds_in_that_order(manager: ConversationBranchManager) -> None:
+def test_without_ids_a_message_is_known_as_often_as_it_is_held(manager: ConversationBranchManager) -> None:
     manager.import_branches(brought(path("main", "bxa")))
-    again = [path("main", "ab")]
+    again = [path("main", "abb")]
     assert manager.import_branches(brought(*again)).messages == 1
     assert shown(manager) == {"main": "bxab"}
     assert manager.import_branches(brought(*again)).operation is None
+    changed = [path("main", "byab")]  # what stands behind it is not taken for new the next time
+    assert manager.import_branches(brought(*changed)).messages == 1
+    assert manager.import_branches(brought(*changed)).operation is None
 
 
 def test_labels_go_to_what_is_new_or_empty(manager: ConversationBranchManager) -> None:

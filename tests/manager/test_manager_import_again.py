@@ -13,6 +13,7 @@ from bough.imports import IncomingBranch, entry
 from bough.imports.known import has_grown
 from bough.manager import ConversationBranchManager
 from bough.model import Message
+from bough.stores.base import MAX_ID_BYTES
 from bough.stores.memory import MemoryStore
 from bough.transfer import paths
 from bough.transfer.tree import Conversation, Node
@@ -200,3 +201,87 @@ def test_what_was_added_here_is_never_lost(exports: list[list[IncomingBranch]], 
         ends = [each.messages()[0]["content"] for each in branch.entries[-1:]]
         assert not ends or any(ends[0] in said for said in after.values())
     assert manager.import_branches(exports[-1]).operation is None
+
+
+FORKED: dict[str, str | None] = {"a": None, "b": "a", "c": "a"}
+
+
+def test_an_edit_of_ours_is_on_some_branch_whichever_way_the_program_went(manager: ConversationBranchManager) -> None:
+    manager.import_branches(tree({"a": None, "b": "a"}, "b"))
+    manager.import_branches(tree(FORKED, "b", {"a": "a!"}))
+    manager.edit_message(0, {"role": "user", "content": "MINE"})
+    manager.import_branches(tree(FORKED, "c", {"a": "a!"}))
+    assert shown(manager)["main"] == ["MINE", "b"]
+    assert manager.import_branches(tree(FORKED, "c", {"a": "a!"})).operation is None
+
+
+def test_what_was_written_here_under_an_id_of_the_program_stays(manager: ConversationBranchManager) -> None:
+    came = linear(*(node(name) for name in "abc"))
+    manager.import_branches(came)
+    manager.set_messages([node("a"), node("b", "MINE"), node("c")])
+    assert manager.import_branches(came).operation is None
+    assert shown(manager) == {"main": ["a", "MINE", "c"]}
+
+
+def test_a_merge_that_was_made_here_is_not_undone(manager: ConversationBranchManager) -> None:
+    parents: dict[str, str | None] = {"a": None, "b": "a", "c": "b", "side": "b"}
+    manager.import_branches(tree(parents, "c"))
+    manager.merge("side")
+    manager.import_branches(tree({**parents, "d": "c"}, "d"))
+    after = shown(manager)
+    assert (after["main"], after["main-2"]) == (["a", "b", "c", "side"], ["a", "b", "c", "d"])
+
+
+def test_what_was_edited_here_is_known_where_the_program_went_on(manager: ConversationBranchManager) -> None:
+    manager.import_branches(linear(node("a", "Well", "place")))
+    manager.edit_message(0, {"role": "user", "content": "MINE"})
+    grown = linear(node("a", "Well, I", "place"), node("b", kind="place"))
+    assert manager.import_branches(grown).messages == 1
+    assert shown(manager) == {"main": ["MINE", "b"]}
+    assert manager.import_branches(grown).operation is None
+
+
+def test_the_program_may_take_a_change_back(manager: ConversationBranchManager) -> None:
+    for text in ("b", "b!", "b"):
+        manager.import_branches(linear(node("a"), node("b", text)))
+        assert shown(manager) == {"main": ["a", text]}
+
+
+def test_all_that_is_here_was_written_anew(manager: ConversationBranchManager) -> None:
+    manager.import_branches(linear(*(node(name) for name in "ab")))
+    manager.set_messages([{"role": "user", "content": "a summary"}])
+    assert manager.import_branches(linear(*(node(name) for name in "abc"))).branches == 1
+    assert shown(manager) == {"main": ["a summary"], "main-2": ["a", "b", "c"]}
+
+
+def test_a_branch_beside_one_with_the_longest_name(manager: ConversationBranchManager) -> None:
+    name = "x" * MAX_ID_BYTES
+    manager.import_branches(linear(node("a"), branch_id=name))
+    manager.checkout(name)
+    manager.add_message({"role": "user", "content": "note"})
+    manager.import_branches(linear(node("a"), node("b"), branch_id=name))
+    assert shown(manager)[name[:-2] + "-2"] == ["a", "b"]
+    manager.checkout("main")
+    assert list(manager.store.verify("talk")) == []
+
+
+def test_where_a_branch_left_its_parent_is_said_only_where_it_is_true(manager: ConversationBranchManager) -> None:
+    parents: dict[str, str | None] = {"a": None, "b": "a"}
+    manager.import_branches(tree(parents, "b"))
+    manager.set_messages([{"role": "user", "content": "note"}, *manager.get_messages()])
+    manager.import_branches(tree({**parents, "c": "b", "side": "b"}, "c"))
+    found = {branch.id: (branch.parent_id, branch.parent_message_index) for branch in manager.get_all_branches()}
+    assert found == {"main": (None, None), "main-2": (None, None), "side": ("main-2", 2)}
+
+
+def test_an_id_that_comes_twice_is_two_messages(manager: ConversationBranchManager) -> None:
+    twice = [node("a", "x"), node("b"), node("a", "y")]
+    manager.import_branches(linear(*twice))
+    assert manager.import_branches(linear(*twice, node("c"))).messages == 1
+    assert shown(manager) == {"main": ["x", "b", "y", "c"]}
+
+
+def test_what_nobody_described_gets_the_name_that_comes_in(manager: ConversationBranchManager) -> None:
+    manager.rename_branch("main", "Mine")
+    manager.import_branches(linear(node("a")))
+    assert manager.get_current_branch().name == "Mine"

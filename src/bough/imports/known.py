@@ -4,15 +4,15 @@
    says by now.
 2. One with a ``place`` instead (its program gives no ids: ``line-17``) is known by that, where it says the same or has
    grown: the half of an answer that was still being written, a turn whose call came a moment later.
-3. Any other is known by its exact encoding, in the order of the branch that it comes to.
-4. What was edited is known by its first wording too. An edit that was made here stays; one that an import made gives
-   way to the next.
+3. Any other is known by its exact encoding, as often as the branch that it comes to has it.
+4. What an import stored gives way to what the program says now. What anybody else stored is the user's, and stays; an
+   edit is known by its first wording too.
 """
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from bough.codec import encode_found
 from bough.errors import CorruptBranchError
 from bough.history import subtract, union
-from bough.model import BranchRecord, Edit, History, Message, Piece
+from bough.model import BranchRecord, Edit, History, Message, Piece, Version
 
 Identity: TypeAlias = tuple[str, int]
 
@@ -31,8 +31,14 @@ Read: TypeAlias = Callable[[History], Iterable[Message]]
 """Reads the messages of a history, in order, a block at a time."""
 
 
-Imported: TypeAlias = Callable[[], Collection[str]]
-"""The segments that imports made."""
+class Log(NamedTuple):
+    """What the log says of imports: the segments that they made, and each branch as the last of them left it."""
+
+    segments: Collection[str] = ()
+    ends: Mapping[str, Version] = {}
+
+
+ReadLog: TypeAlias = Callable[[], Log]
 
 
 class Match(NamedTuple):
@@ -53,11 +59,11 @@ class Known:
     """The messages that the branches of a session hold. Holds some bytes of each."""
 
     def __init__(
-        self, branches: Mapping[str, BranchRecord], wanted: Iterable[str], read: Read, imported: Imported
+        self, branches: Mapping[str, BranchRecord], wanted: Iterable[str], read: Read, read_log: ReadLog
     ) -> None:
         """``wanted`` are the branches that come in: what cannot be read of others hinders nothing."""
         self._read = read
-        self._imported = imported
+        self._read_log = read_log
         self._segments: list[str] = []
         self._numbers: dict[str, int] = {}  # of segments
         self._at = array("L")  # of each entry: its segment, its position, a digest of what it says
@@ -65,6 +71,7 @@ class Known:
         self._said = bytearray()
         self._entries: dict[bytes, int | list[int]] = {}  # by key
         self._seen: History = ()
+        self._firsts: dict[int, Piece] = {}  # of entries that are first wordings: where they stand
         self.edits: dict[Identity, Edit] = {}
         first = [name for name in wanted if name in branches]
         for name in first:
@@ -83,10 +90,12 @@ class Known:
             if identity in self.edits:
                 continue
             self.edits[identity] = edit
-            with suppress(CorruptBranchError):  # the first wording was given up
-                at = edit.original_position
-                [message] = self._read((Piece(edit.original_segment, at, at + 1),))
-                self._add(identity, message)
+            if self.is_own(identity):
+                with suppress(CorruptBranchError):  # the first wording was given up
+                    first = Piece(edit.original_segment, edit.original_position, edit.original_position + 1)
+                    [message] = self._read((first,))
+                    self._firsts[len(self._at)] = first
+                    self._add(identity, message)
 
     def _add(self, identity: Identity, message: Message) -> None:
         segment, position = identity
@@ -116,34 +125,35 @@ class Known:
         return self._segments[self._at[number]], self._positions[number]
 
     @cached_property
-    def _segments_of_imports(self) -> Collection[str]:
-        return self._imported()
+    def log(self) -> Log:
+        """Is read where it is needed."""
+        return self._read_log()
 
-    def is_edited_here(self, identity: Identity) -> bool:
-        """Whether somebody gave the message this wording, and not an import."""
-        return identity in self.edits and identity[0] not in self._segments_of_imports
+    def is_own(self, identity: Identity) -> bool:
+        """Whether the message is the user's: no import stored it."""
+        return identity[0] not in self.log.segments
+
+    def mark(self, number: int) -> int:
+        """The identity of an entry as one number."""
+        return self._at[number] << 48 | self._positions[number]
 
     def said(self, number: int) -> bytes:
         return bytes(self._said[number * _SIZE : (number + 1) * _SIZE])
 
     def message(self, number: int) -> Message:
         segment, position = self.identity(number)
-        [message] = self._read((Piece(segment, position, position + 1),))
+        [message] = self._read((self._firsts.get(number) or Piece(segment, position, position + 1),))
         return message
 
 
 class Path:
-    """Finds the messages of one incoming branch, in their order. ``held`` is the history of the branch of that id."""
+    """Finds the messages of one incoming branch. ``held`` is the history of the branch of that id."""
 
-    def __init__(self, known: Known, held: History, *, behind: Identity | None) -> None:
-        """``behind`` is the message after which the branch's own begin."""
+    def __init__(self, known: Known, held: History) -> None:
         self._known = known
-        self._places = _Places(held)
-        start = None if behind is None else self._places.index(behind)
-        self._cursor = 0 if start is None else start + 1
-        self._orders: dict[bytes, list[tuple[int, int]]] = {}
-        self._node = b""
-        self._used: set[Identity] = set()
+        self._places = Places(held)
+        self._orders: dict[bytes, Iterator[int]] = {}
+        self._used: set[int] = set()
         self.has_keys = True
         """Whether all messages so far had an id or a place."""
 
@@ -153,44 +163,38 @@ class Path:
         if key.kind == "content":
             self.has_keys = False
             return self._next(key.digest)
-        if key.digest != self._node:  # the messages of one node come in a row
-            self._node = key.digest
-            self._used.clear()
-        free = [each for each in self._known.of(key.digest) if self._known.identity(each) not in self._used]
-        free.sort(key=lambda each: self._places.index(self._known.identity(each)) is None)
-        match = self._best(free, message, key) if free else None
-        if match:
-            self._used.add(match.identity)
-        return match
+        free = [each for each in self._known.of(key.digest) if self._known.mark(each) not in self._used]
+        if len(free) > 1:
+            free.sort(key=lambda each: self._places.index(self._known.identity(each)) is None)
+        number, is_changed = self._best(free, message, key) if free else (None, False)
+        if number is None:
+            return None
+        self._used.add(self._known.mark(number))
+        return Match(self._known.identity(number), is_changed)
 
-    def _best(self, free: Sequence[int], message: Message, key: Key) -> Match | None:
+    def _best(self, free: Sequence[int], message: Message, key: Key) -> tuple[int | None, bool]:
+        """Which of the entries it is, the own branch's first, and whether that is to give way."""
         said = _said(message)
         for number in free:
             if self._known.said(number) == said:
-                return Match(self._known.identity(number))
-        for number in free:
-            identity = self._known.identity(number)
-            if self._known.is_edited_here(identity):
-                if key.kind == "id":
-                    return Match(identity)
-            elif key.kind == "id" or has_grown(self._known.message(number), message):
-                return Match(identity, is_changed=True)
-        return None
+                return number, False
+        grown = (number for number in free if has_grown(self._known.message(number), message))
+        found = next(grown, free[0] if key.kind == "id" else None)
+        return found, found is not None and not self._known.is_own(self._known.identity(found))
 
     def _next(self, digest: bytes) -> Match | None:
         if digest not in self._orders:
             found = ((self._places.index(self._known.identity(each)), each) for each in self._known.of(digest))
-            self._orders[digest] = sorted((index, each) for index, each in found if index is not None)
-        order = self._orders[digest]
-        at = bisect_left(order, self._cursor, key=itemgetter(0))
-        if at == len(order):
-            return None
-        index, number = order[at]
-        self._cursor = index + 1
-        return Match(self._known.identity(number))
+            self._orders[digest] = iter([each for index, each in sorted(found, key=_index) if index is not None])
+        number = next(self._orders[digest], None)
+        return None if number is None else Match(self._known.identity(number))
 
 
-class _Places:
+def _index(found: tuple[int | None, int]) -> int:
+    return -1 if found[0] is None else found[0]
+
+
+class Places:
     """At which index of a history each of its messages stands."""
 
     def __init__(self, pieces: History) -> None:

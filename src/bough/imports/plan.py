@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
+from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
 from bough import edits
+from bough.branch import MAIN_NAME
 from bough.changes import new_id, put_again, put_new
 from bough.codec import encode_found
 from bough.errors import InvalidRequestError
-from bough.history import concat, cut, length, normalise, starts_with, subtract, union
+from bough.history import concat, cut, length, normalise, starts_with, union
 from bough.imports.incoming import IncomingBranch
-from bough.imports.known import Identity, Imported, Known, Path, Read
+from bough.imports.known import Identity, Known, Path, Places, Read, ReadLog
 from bough.model import BranchRecord, Edit, History, Message, Piece, Put, replace
+from bough.stores.base import MAX_ID_BYTES
 
 BLOCK_BYTES = 4 << 20
 """Bytes of encoded messages that are held."""
@@ -43,14 +47,14 @@ class Plan:
         *,
         read: Read,
         send: Send,
-        imported: Imported,
+        read_log: ReadLog,
     ) -> None:
         self.came = 0
         """How many messages were asked for."""
         self.messages = 0
         """How many of them have a new place."""
         self._present = present
-        self._known = Known(present, wanted, read, imported)
+        self._known = Known(present, wanted, read, read_log)
         self._send = send
         self.segment = new_id()
         """Of all that it gives a place."""
@@ -65,8 +69,7 @@ class Plan:
         begun = cut(parent.history, 0, parent.ends[branch.shared - 1]) if parent else ()
         ends = parent.ends[: branch.shared] if parent else array("L")
         record = self._present.get(branch.id)
-        behind = (begun[-1].segment, begun[-1].stop - 1) if begun else None
-        path = Path(self._known, record.history if record else (), behind=behind)
+        path = Path(self._known, record.history if record else ())
         came = list(begun)
         count = first = length(begun)
         for entry in branch.entries:
@@ -80,21 +83,21 @@ class Plan:
 
     def puts(self) -> list[Put]:
         """What is to be put, once all branches were added. ``InvalidRequestError`` where the branch of an id holds
-        another conversation: no message in common."""
+        another conversation: no message in common, and no import before."""
         there = union(*(brought.history for brought in self._brought.values()))
         held = chain.from_iterable(record.edits for record in self._present.values())
-        wordings = sorted({*held, *self._edits.values()})
+        wordings = _Wordings({*held, *self._edits.values()})
         newest = self._newest(there, wordings)
-        homes: dict[str, str] = {}
+        homes: dict[str, tuple[str, History]] = {}
         puts = []
         for branch_id, brought in self._brought.items():
             for name, history in self._ways(brought, there, wordings, newest):
-                homes[branch_id] = name
+                homes[branch_id] = name, history
                 record = self._present.get(name)
                 if record is None or record.history != history:
                     put = self._put(brought, name, homes.get(brought.branch.parent_id or ""))
-                    made = replace(put.record, history=history, edits=edits.kept(history, wordings))
-                    puts.append(replace(put, record=made))
+                    kept = edits.kept(history, wordings.of(history))
+                    puts.append(replace(put, record=replace(put.record, history=history, edits=kept)))
         return puts
 
     def rest(self) -> tuple[tuple[Piece, Sequence[bytes]], ...]:
@@ -127,87 +130,119 @@ class Plan:
         return self.segment, self.messages - 1
 
     def _ways(
-        self,
-        brought: _Brought,
-        there: History,
-        wordings: Sequence[Edit],
-        newest: Mapping[Identity, Identity],
+        self, brought: _Brought, there: History, wordings: _Wordings, newest: Mapping[Identity, Identity]
     ) -> Iterator[tuple[str, History]]:
         """The branches that a branch comes to, and what each holds then (rule 3): those that stay as they are, but for
         new wordings, and the one that takes it in. ``there`` is all that comes in."""
         history = brought.history
         for number in count(1):
-            name = brought.branch.id if number == 1 else f"{brought.branch.id}-{number}"
+            name = brought.branch.id if number == 1 else _beside(brought.branch.id, number)
             if number > 1 and name in self._brought:
                 continue
             record = self._present.get(name)
             held = _renewed(record.history, newest) if record else ()
-            new = edits.subtract(history, wordings, held, wordings)
-            lost = edits.subtract(held, wordings, there, wordings)
-            mine, other = (edits.first_wordings(each, wordings) for each in (held, history))
-            if number == 1 and held and history and length(new) == length(history):
+            if starts_with(history, held):
+                yield name, history
+                return
+            near = wordings.of(history, held)
+            new = edits.subtract(history, near, held, near)
+            if number == 1 and held and length(new) == length(history) and not self._known.log.segments:
                 raise InvalidRequestError(
                     f"branch {name!r} holds another conversation", hint="import into a session of its own"
                 )
+            mine, other = (edits.first_wordings(each, near) for each in (held, history))
             if starts_with(other, mine):
                 yield name, concat(held, cut(history, length(held), length(history)))
                 return
-            if not new and (lost or starts_with(mine, other)):
+            if starts_with(mine, other):
                 yield name, held
                 return
             if not brought.has_keys:
                 yield name, concat(held, new)
                 return
-            if not lost:
+            is_as_imported = record is not None and self._known.log.ends.get(name) == record.version
+            if is_as_imported and not edits.subtract(held, near, there, wordings.of(there)):
                 yield name, history
                 return
             yield name, held
+            if not new:
+                return
 
-    def _newest(self, there: History, wordings: Iterable[Edit]) -> dict[Identity, Identity]:
+    def _newest(self, there: History, wordings: _Wordings) -> dict[Identity, Identity]:
         """Which messages are there in a newer wording of an import's: those wordings, by each older one of an
         import's."""
         found: dict[Identity, Identity] = {}
         others: dict[Identity, list[Identity]] = {}
+        places = Places(there)
         for edit in wordings:
             identity, first = (edit.segment, edit.position), (edit.original_segment, edit.original_position)
-            if self._known.is_edited_here(identity):
+            if identity[0] != self.segment and self._known.is_own(identity):
                 continue
             others.setdefault(first, [first]).append(identity)
-            if not subtract((Piece(*identity, identity[1] + 1),), there):
+            if places.index(identity) is not None:
                 found[first] = identity
         return {old: new for first, new in found.items() for old in others[first] if old != new}
 
-    def _put(self, brought: _Brought, name: str, parent: str | None) -> Put:
+    def _put(self, brought: _Brought, name: str, parent: tuple[str, History] | None) -> Put:
         branch, record = brought.branch, self._present.get(name)
         if record is None:
             put = put_new(name, branch.name)
-            if brought.shared and parent is not None:
-                child = replace(put.record, parent_id=parent, parent_message_index=brought.shared)
-                put = replace(put, record=child)
-        else:
-            put = put_again(record)
+            made = replace(put.record, metadata=branch.metadata, created_at=branch.created_at or put.record.created_at)
+            if (
+                brought.shared
+                and parent is not None
+                and starts_with(parent[1], cut(brought.history, 0, brought.shared))
+            ):
+                made = replace(made, parent_id=parent[0], parent_message_index=brought.shared)
+            return replace(put, record=made)
+        put = put_again(record)
         made = put.record
-        if not made.history:
+        if not made.history and made.metadata is None and made.name in (MAIN_NAME, made.id):  # nobody described it
             at = branch.created_at or made.created_at
             made = replace(made, name=branch.name, metadata=branch.metadata, created_at=at)
         return replace(put, record=made)
 
 
+class _Wordings:
+    """Edits, by where they stand: a history needs those of its own messages."""
+
+    def __init__(self, all_of_them: Iterable[Edit]) -> None:
+        self._by_segment: dict[str, list[Edit]] = {}
+        for edit in sorted(all_of_them):
+            self._by_segment.setdefault(edit.segment, []).append(edit)
+
+    def __iter__(self) -> Iterator[Edit]:
+        return chain.from_iterable(self._by_segment.values())
+
+    def of(self, *histories: History) -> list[Edit]:
+        found: list[Edit] = []
+        for segment, start, stop in union(*histories):
+            there = self._by_segment.get(segment, [])
+            first, last = (bisect_left(there, position, key=attrgetter("position")) for position in (start, stop))
+            found += there[first:last]
+        return found
+
+
+def _beside(branch_id: str, number: int) -> str:
+    """The name of a branch beside that one."""
+    mark = f"-{number}"
+    return branch_id.encode()[: MAX_ID_BYTES - len(mark)].decode(errors="ignore") + mark
+
+
 def _renewed(pieces: History, newest: Mapping[Identity, Identity]) -> History:
     """A history with the newer wordings."""
-    if not newest:
-        return pieces
-    changed = union(tuple(Piece(segment, at, at + 1) for segment, at in newest))
+    old: dict[str, list[int]] = {}
+    for segment, position in sorted(newest):
+        old.setdefault(segment, []).append(position)
     renewed: list[Piece] = []
-    for piece in pieces:
-        at = piece.start
-        for segment, start, stop in subtract((piece,), subtract((piece,), changed)):
-            renewed.append(Piece(segment, at, start))
-            for position in range(start, stop):
-                other, place = newest[segment, position]
-                renewed.append(Piece(other, place, place + 1))
-            at = stop
-        renewed.append(Piece(piece.segment, at, piece.stop))
+    for segment, start, stop in pieces:
+        positions = old.get(segment, ())
+        at = start
+        for number in range(bisect_left(positions, start), bisect_left(positions, stop)):
+            other, place = newest[segment, positions[number]]
+            renewed += [Piece(segment, at, positions[number]), Piece(other, place, place + 1)]
+            at = positions[number] + 1
+        renewed.append(Piece(segment, at, stop))
     return normalise(each for each in renewed if each.start < each.stop)
 
 

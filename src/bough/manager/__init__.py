@@ -18,7 +18,8 @@ keep messages (stores do), compute with histories (:mod:`bough.changes`, :mod:`b
 
 from __future__ import annotations
 
-from bough.manager.base import DEFAULT_SESSION, MAIN_NAME, Align
+from bough.branch import MAIN_NAME
+from bough.manager.base import DEFAULT_SESSION, Align
 from bough.manager.branches import BranchVerbs
 from bough.manager.importing import ImportVerbs
 from bough.manager.looking import Looking

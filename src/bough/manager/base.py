@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from bough import changes, codec, edits, history, turns
 from bough.attributes import tags_of
-from bough.branch import MAIN, Messages
+from bough.branch import MAIN, MAIN_NAME, Messages
 from bough.errors import (
     BranchExistsError,
     BranchMovedError,
@@ -30,7 +30,6 @@ from bough.stores import open_store
 from bough.stores.base import Store, check_id
 
 DEFAULT_SESSION = "default"
-MAIN_NAME = "Main conversation"
 
 Align: TypeAlias = Literal["back", "forward"]
 """To which side a cut inside a group of messages that belong together (a tool call and its results) is moved."""

@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 from bough import attributes, changes, history, imports
-from bough.errors import BoughError, BranchExistsError, BranchMovedError
+from bough.errors import BoughError, BranchExistsError, BranchMovedError, CorruptBranchError
+from bough.imports.known import Log
 from bough.manager.base import Base, number_of
-from bough.model import BranchChange, Commit, Graft, History, Message, Piece, Put, SessionState, replace
+from bough.model import BranchChange, Commit, Graft, History, Message, Piece, Put, SessionState, Version, replace
 from bough.stores.base import check_id, operation_of
 
 BLOCK = 1000
@@ -43,7 +44,7 @@ class ImportVerbs(Base):
                     wanted,
                     read=self._in_blocks,
                     send=partial(self._send, sent),
-                    imported=self._segments_of_imports,
+                    read_log=self._log_of_imports,
                 )
                 try:
                     for branch in incoming:
@@ -84,10 +85,18 @@ class ImportVerbs(Base):
         self._session.wrote(commit)
         return commit
 
-    def _segments_of_imports(self) -> set[str]:
-        """The log is read for it: needed where something was edited and has changed in its program, too."""
-        made = (operation for operation in self.store.operations(self.session_id) if operation.kind == "import")
-        return {str(operation.detail.get("segment")) for operation in made}
+    def _log_of_imports(self) -> Log:
+        """What cannot be read of the log is taken for the user's doing."""
+        segments: set[str] = set()
+        ends: dict[str, Version] = {}
+        with suppress(CorruptBranchError):
+            for operation in self.store.operations(self.session_id):
+                if operation.kind == "import":
+                    segments.add(str(operation.detail.get("segment")))
+                    for entry in operation.branches:
+                        if entry.after is not None:
+                            ends.setdefault(entry.id, entry.after.version)
+        return Log(segments, ends)
 
     def _send(self, sent: list[Piece], piece: Piece, lines: Sequence[bytes]) -> None:
         sent.append(piece)

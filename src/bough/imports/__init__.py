@@ -5,8 +5,8 @@
    adds nothing and a grown one adds what is new. What its program changed since takes the old wording's place, as an
    edit, unless somebody wrote or edited it here.
 3. Nothing is lost, and nothing that was done here is undone. A branch goes on as what comes in does. Where the two
-   part, the branch takes the other way if it is as an import left it, and what it leaves is on another branch that comes
-   in (somebody went back and asked something else); else it stays as it is, and what comes in goes beside it, as
+   part, the branch takes the other way if it is as an import left it, and what it leaves is on another branch that
+   comes in (somebody went back and asked something else); else it stays as it is, and what comes in goes beside it, as
    ``main-2``. Where messages have neither id nor place nobody can tell: there what is new comes behind what the branch
    holds.
 4. Messages are asked for once, in order, and no more than ``BLOCK_BYTES`` of them are held: what is more is sent ahead

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from golden_kit import GOLDEN, expected, tree_of
 
 from bough.codec import encode_found
 from bough.stores.base import check_id
@@ -158,3 +159,7 @@ def test_a_line_of_another_shape_is_a_defect(tmp_path: Path, line: Any, reason: 
     good, bad = read_conversations(path)
     assert isinstance(good, Conversation)
     assert bad == Defect(file=str(path), line=2, reason=reason)
+
+
+def test_golden() -> None:
+    assert tree_of(GOLDEN / "openai-chat" / "train.jsonl") == expected("openai-chat")

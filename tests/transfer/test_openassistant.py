@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from golden_kit import GOLDEN, expected, tree_of
 
 from bough.model import Message
 from bough.transfer import Conversation, Defect, paths, read_conversations
@@ -90,7 +91,8 @@ def test_roles_texts_and_all_the_rest_in_metadata(tmp_path: Path) -> None:
     assert list(prompt) == ["role", "content", "metadata"]
     assert (prompt["role"], prompt["content"]) == ("user", "hi")
     assert (answer["role"], answer["content"]) == ("assistant", "a\0\u2028👋")
-    assert answer["metadata"] == {key: value for key, value in reply.items() if key not in ("role", "text", "replies")}
+    rest = {key: value for key, value in reply.items() if key not in ("message_id", "role", "text", "replies")}
+    assert answer["metadata"] == {"source": "openassistant", "id": "r", **rest}
     assert prompt["metadata"]["detoxify"] == {"toxicity": 1e-05}
 
 
@@ -139,7 +141,7 @@ def test_the_time_of_the_prompt_is_that_of_the_conversation(tmp_path: Path) -> N
     for bad in ("last year", None, 5):
         found = read_one(tmp_path, tree(message("p", "prompter", "hi", created_date=bad)))
         assert found.created_at is None
-        assert messages(found)[0]["metadata"]["created_date"] == bad
+        assert messages(found)[0]["metadata"].get("created_date") == bad
 
 
 GOOD = message("p", "prompter", "hi")
@@ -152,22 +154,46 @@ GOOD = message("p", "prompter", "hi")
         ({"message_tree_id": 7, "prompt": GOOD}, "message_tree_id is not a string"),
         ({"message_tree_id": "", "prompt": GOOD}, "cannot be an id"),
         ({"message_tree_id": "p"}, "a message is an object, not NoneType"),
-        (tree(message("p", "prompter", "hi", "reply")), "a message is an object, not str"),  # type: ignore[arg-type]
-        (tree({**GOOD, "replies": {"a": 1}}), "the replies are a list, not dict"),
         (tree({**GOOD, "text": None}), "text is not a string"),
         (tree({key: value for key, value in GOOD.items() if key != "role"}), "role is missing"),
-        (tree(message("p", "prompter", "hi", {**GOOD, "message_id": None})), "message_id is not a string"),
-        (tree(message("p", "prompter", "hi", GOOD)), "two messages have the id 'p'"),
-        (tree(message("p", "prompter", "hi", message("main", "assistant", "x"))), "'main' cannot be an id"),
     ],
 )
-def test_a_bad_node_makes_the_whole_line_a_defect(tmp_path: Path, line: Any, reason: str) -> None:
+def test_a_line_without_a_good_message_is_a_defect(tmp_path: Path, line: Any, reason: str) -> None:
     before, bad, after = read(tmp_path, tree(message("a", "prompter", "a")), line, tree(message("b", "prompter", "b")))
     assert isinstance(before, Conversation)
     assert isinstance(after, Conversation)
     assert isinstance(bad, Defect)
     assert bad.line == 2
     assert reason in bad.reason
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("reply", "a message is an object, not str"),
+        ({**GOOD, "message_id": None}, "message_id is not a string"),
+        ({**message("x", "assistant", "x"), "replies": {"a": 1}}, "the replies are a list, not dict"),
+        ({**GOOD, "text": "other"}, "a second message has the id 'p'"),
+    ],
+)
+def test_a_bad_node_costs_itself_alone(tmp_path: Path, bad: Any, reason: str) -> None:
+    good = message("good", "assistant", "good", rank=1)
+    found, defect = read(tmp_path, tree(message("p", "prompter", "hi", bad, good)))
+    assert isinstance(found, Conversation)
+    assert [each["content"] for each in messages(found) if each["content"] != "x"] == ["hi", "good"]
+    assert isinstance(defect, Defect)
+    assert (defect.line, defect.kept, reason in defect.reason) == (1, False, True)
+
+
+def test_what_follows_a_bad_node_follows_the_one_above_it(tmp_path: Path) -> None:
+    lost = {**message("lost", "assistant", "lost", message("q", "prompter", "and then?")), "text": 5}
+    found, _ = read(tmp_path, tree(message("p", "prompter", "hi", lost)))
+    assert isinstance(found, Conversation)
+    assert [(node.id, node.parent_id) for node in found.nodes] == [("p", None), ("q", "p")]
+
+
+def test_golden() -> None:
+    assert tree_of(GOLDEN / "openassistant" / "trees.jsonl") == expected("openassistant")
 
 
 def test_replies_may_be_missing_or_null(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 -- SQLite version 3.54.1
 -- Date: Sat Nov 21 09:12:53 2026
 -- Tables like: (All)
--- Database: /tmp/tmpsccgab49/store.db
+-- Database: store.db
 -- User: root @ vm
 
 -- The values of various per-database settings

@@ -3,7 +3,7 @@
 -- Date: Sat Nov 21 09:12:53 2026
 -- Tables like: (All)
 -- Database: store.db
--- User: root @ vm
+-- User: nobody
 
 -- The values of various per-database settings
 PRAGMA page_size=4096;

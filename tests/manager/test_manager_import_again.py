@@ -266,19 +266,31 @@ def test_a_branch_beside_one_with_the_longest_name(manager: ConversationBranchMa
 
 
 def test_where_a_branch_left_its_parent_is_said_only_where_it_is_true(manager: ConversationBranchManager) -> None:
-    parents: dict[str, str | None] = {"a": None, "b": "a"}
-    manager.import_branches(tree(parents, "b"))
+    parents: dict[str, str | None] = {"a": None, "b": "a", "c": "b"}
+    manager.import_branches(tree(parents, "c"))
     manager.set_messages([{"role": "user", "content": "note"}, *manager.get_messages()])
-    manager.import_branches(tree({**parents, "c": "b", "side": "b"}, "c"))
+    assert manager.import_branches(tree(parents, "c")).operation is None  # all of it is there
+    manager.import_branches(tree({**parents, "side": "b"}, "c"))
     found = {branch.id: (branch.parent_id, branch.parent_message_index) for branch in manager.get_all_branches()}
-    assert found == {"main": (None, None), "main-2": (None, None), "side": ("main-2", 2)}
+    assert found == {"main": (None, None), "side": (None, None)}
+
+
+def test_an_edit_of_one_branch_does_not_come_to_another(manager: ConversationBranchManager) -> None:
+    def side(*names: str) -> IncomingBranch:
+        entries = [entry(node(name)) for name in names]
+        return IncomingBranch(id="side", name="N", entries=entries, parent_id="main", shared=1)
+
+    manager.import_branches([*linear(node("a"), node("b")), side("c")])
+    manager.edit_message(0, {"role": "user", "content": "MINE"})
+    manager.import_branches([*linear(node("a"), node("b")), side("c", "d")])
+    assert shown(manager) == {"main": ["MINE", "b"], "side": ["a", "c", "d"]}
 
 
 def test_an_id_that_comes_twice_is_two_messages(manager: ConversationBranchManager) -> None:
-    twice = [node("a", "x"), node("b"), node("a", "y")]
+    twice = [node("a", "x"), node("b"), node("a", "x")]
     manager.import_branches(linear(*twice))
     assert manager.import_branches(linear(*twice, node("c"))).messages == 1
-    assert shown(manager) == {"main": ["x", "b", "y", "c"]}
+    assert shown(manager) == {"main": ["x", "b", "x", "c"]}
 
 
 def test_what_nobody_described_gets_the_name_that_comes_in(manager: ConversationBranchManager) -> None:
